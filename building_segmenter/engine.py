@@ -1,0 +1,34 @@
+"""Run a task: the engine's one entrance, used by the command line and the worker alike."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+from building_segmenter import tasks
+from building_segmenter.progress import Progress
+
+_FUNCTIONS: dict[type[tasks.Task], tuple[str, str]] = {
+    tasks.ExportChips: ("building_segmenter.chips.export", "export_chips"),
+    tasks.TrainModel: ("building_segmenter.training.train", "train_model"),
+    tasks.SegmentRaster: ("building_segmenter.inference.segment", "segment_raster"),
+    tasks.PolygonizeMask: ("building_segmenter.footprints.polygonize", "polygonize_mask"),
+    tasks.RegularizeFootprints: ("building_segmenter.footprints.layer", "regularize_footprints"),
+    tasks.ExtractBuildings: ("building_segmenter.footprints.extract", "extract_buildings"),
+}
+
+
+def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
+    """Run a task to its end and return its result: output paths and a few figures, ready for JSON.
+
+    Modules are imported here and not earlier, so that a task starts without the libraries of the others, and
+    Keras' backend, which is fixed at its import, is the one that the task needs.
+
+    Raises:
+        BuildingSegmenterError: What the task could not do, in the user's terms.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow" if isinstance(task, tasks.TrainModel) else "openvino"
+    module, function = _FUNCTIONS[type(task)]
+    result: dict[str, Any] = getattr(importlib.import_module(module), function)(task, progress)
+    return result

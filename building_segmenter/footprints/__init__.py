@@ -1,0 +1,1 @@
+"""Footprints: contours of probabilities, regularization, and the whole chain from image to footprints."""

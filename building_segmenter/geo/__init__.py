@@ -1,0 +1,1 @@
+"""Coordinate reference systems, ground metres, and reading and writing vectors."""

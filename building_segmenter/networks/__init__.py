@@ -1,0 +1,1 @@
+"""Network architectures in pure Keras 3, and the one-file model."""

@@ -1,0 +1,1 @@
+"""Reading rasters of any kind, grids of tiles and blocks over them, and writing results."""

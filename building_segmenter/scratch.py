@@ -1,0 +1,159 @@
+"""Outputs that appear under their final name only when whole.
+
+A result is written into the scratch folder `.NAME.TOKEN.tmp/` beside its final place and moved there at the
+end. The token is chosen by whoever started the process, so that a client can also clean up after a worker that
+was killed. Scratch goes away on success, on error, on cancel, and with the next run for the same output.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from building_segmenter.errors import BuildingSegmenterError, DiskFullError, OutputNotWritableError
+
+token = uuid.uuid4().hex
+"""Marks this process' scratch. The worker replaces it by the one that its client chose."""
+
+_in_use: set[Path] = set()
+_ALMOST_NOTHING = 1 << 20
+
+
+@contextmanager
+def new_output(final: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path to write an output file to, and put the result in place when the block ends well.
+
+    Files that a format writes beside the main one (as Shapefile does) move with it, the main one last. An
+    existing output is replaced.
+
+    Args:
+        final: The file to make. Its folder must exist.
+
+    Yields:
+        A path with the same file name inside a fresh scratch folder.
+
+    Raises:
+        OutputNotWritableError: The folder is missing or not writable, or the output is open elsewhere.
+        DiskFullError: The block failed and its disk has no room left.
+    """
+    target = Path(final).absolute()
+    _check_folder(target.parent, target)
+    if target.is_dir():
+        raise OutputNotWritableError(f"The output {target} is a folder.", "Name a file to write.")
+    with _scratch_folder(target) as folder:
+        yield folder / target.name
+        _move_into_place(folder, target)
+
+
+@contextmanager
+def new_folder(final: str | os.PathLike[str], replaceable: str) -> Iterator[Path]:
+    """Give a folder to fill, and put it in place when the block ends well.
+
+    Args:
+        final: The folder to make. It may exist if it is empty or holds a file `replaceable`, which tells that
+            an earlier run made it; it is then replaced.
+        replaceable: Name of the file that marks an earlier result.
+
+    Yields:
+        An empty folder that becomes `final`.
+
+    Raises:
+        OutputNotWritableError: The parent is missing or not writable, or `final` holds something else.
+        DiskFullError: The block failed and its disk has no room left.
+    """
+    target = Path(final).absolute()
+    _check_folder(target.parent, target)
+    if target.exists() and not target.is_dir():
+        raise OutputNotWritableError(f"The output folder {target} is a file.", "Name a new or empty folder.")
+    if target.is_dir() and any(target.iterdir()) and not (target / replaceable).is_file():
+        raise OutputNotWritableError(
+            f"The output folder {target} is not empty and was not made by this tool.",
+            "Name a new or empty folder; nothing in it was touched.",
+        )
+    with _scratch_folder(target) as folder:
+        filled = folder / target.name
+        filled.mkdir()
+        yield filled
+        with _as_output_errors(target):
+            if target.is_dir():
+                os.replace(target, folder / "replaced")
+            os.replace(filled, target)
+
+
+def remove_scratch() -> None:
+    """Remove all scratch of this process: the last act of a worker that is cut off."""
+    for folder in list(_in_use):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _scratch_folder(target: Path) -> Iterator[Path]:
+    for left_over in target.parent.glob(f".{_glob_safe(target.name)}.*.tmp"):
+        if left_over not in _in_use:
+            shutil.rmtree(left_over, ignore_errors=True)
+    folder = target.parent / f".{target.name}.{token}.tmp"
+    with _as_output_errors(target):
+        folder.mkdir()
+    _in_use.add(folder)
+    try:
+        yield folder
+    except BuildingSegmenterError:
+        raise
+    except Exception as error:
+        if _is_disk_full(error, folder):
+            raise _disk_full(target) from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _in_use.discard(folder)
+
+
+def _check_folder(folder: Path, target: Path) -> None:
+    if not folder.is_dir():
+        raise OutputNotWritableError(
+            f"The folder {folder} for the output {target.name} does not exist.", "Make the folder, or name another."
+        )
+
+
+def _move_into_place(folder: Path, target: Path) -> None:
+    written = sorted(folder.iterdir(), key=lambda path: path.name == target.name)
+    if not written or written[-1].name != target.name:
+        raise OutputNotWritableError(f"The output {target} was not written.", "Report this: it is a mistake of ours.")
+    with _as_output_errors(target):
+        for path in written:
+            os.replace(path, target.parent / path.name)
+
+
+@contextmanager
+def _as_output_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _disk_full(target) from error
+        raise OutputNotWritableError(
+            f"The output {target} cannot be written: {error.strerror or error}.",
+            "Check that the folder may be written to, and close the file where it is open in another program.",
+        ) from error
+
+
+def _is_disk_full(error: Exception, folder: Path) -> bool:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return True
+    # GDAL's and HDF5's messages on a full disk differ by driver and version, so the disk itself is asked.
+    return folder.is_dir() and shutil.disk_usage(folder).free < _ALMOST_NOTHING
+
+
+def _disk_full(target: Path) -> DiskFullError:
+    return DiskFullError(
+        f"The disk of {target.parent} is full.", f"Free some space, or write {target.name} to another disk."
+    )
+
+
+def _glob_safe(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

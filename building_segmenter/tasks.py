@@ -1,0 +1,580 @@
+"""The contract of all front ends: each task's options, their defaults, units, limits and help texts.
+
+The command line, the worker and the Processing algorithms build these objects and nothing else, so a default
+is written once. Read by both halves (QGIS's Python and the engine): Python 3.9 syntax, standard library only.
+
+Lengths and areas are ground metres whatever the CRS of a layer. Vector inputs are paths that OGR opens; a layer
+of a file with several is named as in QGIS, `path|layername=NAME`. Extents are `(xmin, ymin, xmax, ymax)` in the
+CRS of the raster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from building_segmenter.errors import InvalidParameterError
+
+INPUT_KINDS = ("raster", "polygons", "model", "file", "folders")
+OUTPUT_KINDS = ("raster-output", "polygons-output", "folder-output", "model-output", "html-output")
+SETTING_KINDS = ("integer", "number", "distance", "area", "fraction", "choice", "flag", "text", "extent", "bands")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What every front end needs to know of one option, beside its name and default.
+
+    Args:
+        kind: One of `INPUT_KINDS`, `OUTPUT_KINDS` or `SETTING_KINDS`. `distance` is metres, `area` square
+            metres, `fraction` 0..1.
+        label: A few words, as in a dialog.
+        help: One or two sentences with the unit and what changes when the value does.
+        required: The user must give a value. Options that are neither required nor have a default may be None.
+        minimum: Smallest allowed value of a number.
+        maximum: Largest allowed value of a number.
+        choices: The allowed words of a `choice`.
+        advanced: Hidden at first in the Toolbox.
+        unit: The unit of a number, as shown to users.
+        suffixes: File name endings that an output may have; the first is the default.
+    """
+
+    kind: str
+    label: str
+    help: str
+    required: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    advanced: bool = False
+    unit: str = ""
+    suffixes: tuple[str, ...] = ()
+
+
+def _option(default: Any, kind: str, label: str, help: str, **facts: Any) -> Any:  # noqa: A002
+    return field(default=default, metadata={"option": Option(kind, label, help, **facts)})
+
+
+def _required(kind: str, label: str, help: str, **facts: Any) -> Any:  # noqa: A002
+    return _option(None, kind, label, help, required=True, **facts)
+
+
+VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".shp", ".parquet")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Base of all tasks: checks the values it is made with; an empty value stands for the default.
+
+    Raises:
+        InvalidParameterError: A required option is missing, or a value is out of range or of the wrong kind.
+    """
+
+    def __post_init__(self) -> None:
+        """Check every value against its option."""
+        for name, option in options_of(type(self)).items():
+            value = getattr(self, name)
+            if value is None or value in ("", (), []):
+                value = default_of(type(self), name)
+            object.__setattr__(self, name, _checked(name, option, value))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Check what depends on more than one option."""
+
+
+@dataclass(frozen=True)
+class ExportChips(Task):
+    """Cut an image and its building footprints into training chips."""
+
+    input: str = _required("raster", "Image", "Raster to cut chips from: any raster that GDAL opens, with a CRS.")
+    footprints: str = _required(
+        "polygons", "Building footprints", "Polygons of the buildings in the image, in any CRS."
+    )
+    output: str = _required(
+        "folder-output", "Folder of chips", "New or empty folder, or an earlier export, which is then replaced."
+    )
+    format: str = _option(
+        "classified-tiles",
+        "choice",
+        "Format",
+        "Layout of the folder. classified-tiles: ArcGIS's Classified_Tiles, one label raster a chip.",
+        choices=("classified-tiles",),
+    )
+    tile_size: int = _option(
+        512, "integer", "Chip size", "Width and height of a chip in pixels.", minimum=32, maximum=4096, unit="px"
+    )
+    stride: int | None = _option(
+        None,
+        "integer",
+        "Stride",
+        "Pixels from one chip to the next. Empty: the chip size, so that chips do not overlap.",
+        minimum=1,
+        maximum=4096,
+        unit="px",
+    )
+    gsd: float | None = _option(
+        None,
+        "distance",
+        "Ground pixel",
+        "Resample the image to about this ground pixel in metres (to a whole number of image pixels where one is"
+        " near). Empty: the image's own pixel.",
+        minimum=0.005,
+        maximum=100.0,
+        unit="m",
+    )
+    bands: tuple[int, ...] | None = _option(
+        None, "bands", "Bands", "Bands to export, in this order. Empty: all but an alpha band."
+    )
+    area: str | None = _option(
+        None,
+        "polygons",
+        "Labelled area",
+        "Polygons inside which every building is drawn. Pixels outside are labelled 255 and ignored in training;"
+        " chips wholly outside are left out. Empty: the whole image.",
+    )
+    extent: tuple[float, ...] | None = _option(
+        None, "extent", "Extent", "Cut chips inside this part of the image only.", advanced=True
+    )
+    skip_empty: bool = _option(
+        False,
+        "flag",
+        "Leave out chips without buildings",
+        "A model that never sees empty ground finds buildings everywhere, so empty chips are kept by default.",
+    )
+    validation: float = _option(
+        0.15,
+        "fraction",
+        "Validation share",
+        "Share of the ground kept for validation, in whole spatial blocks: no validation chip overlaps a training"
+        " chip. 0: none, 1: all.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    seed: int = _option(1, "integer", "Seed", "Chooses the validation blocks.", minimum=0, advanced=True)
+
+
+@dataclass(frozen=True)
+class TrainModel(Task):
+    """Train a segmentation model on folders of training chips."""
+
+    dataset: tuple[str, ...] = _required(
+        "folders", "Folders of chips", "One or more folders made by Export training chips."
+    )
+    output: str = _required("model-output", "Model", "The trained model, one file.", suffixes=(".keras",))
+    report: str | None = _option(
+        None,
+        "html-output",
+        "Report",
+        "Page with curves, metrics and sample predictions. Empty: beside the model, with the ending .html.",
+        suffixes=(".html",),
+    )
+    architecture: str = _option(
+        "deeplabv3plus", "choice", "Architecture", "The network to train.", choices=("deeplabv3plus",)
+    )
+    backbone: str = _option(
+        "mobilenetv2", "choice", "Backbone", "The feature extractor of the network.", choices=("mobilenetv2",)
+    )
+    backbone_weights: str = _option(
+        "imagenet",
+        "text",
+        "Backbone weights",
+        "imagenet: Keras downloads weights learned on ImageNet. none: start at random. Or the path of a file of"
+        " weights of the same backbone without its top.",
+    )
+    head_epochs: int = _option(
+        5,
+        "integer",
+        "Head epochs",
+        "Epochs that train only the new layers while the backbone is frozen. They count among all epochs.",
+        minimum=0,
+        maximum=10_000,
+    )
+    epochs: int = _option(35, "integer", "Epochs", "Epochs in all.", minimum=1, maximum=10_000)
+    batch_size: int = _option(
+        8, "integer", "Batch size", "Chips in a step. Smaller needs less memory.", minimum=1, maximum=1024
+    )
+    learning_rate: float = _option(
+        0.001,
+        "number",
+        "Learning rate",
+        "Highest learning rate, reached after a warm-up; it then falls along a cosine.",
+        minimum=1e-7,
+        maximum=1.0,
+        advanced=True,
+    )
+    crop: int = _option(
+        384,
+        "integer",
+        "Training crop",
+        "Side of the random piece of a chip that a step sees. Chips are never enlarged to it.",
+        minimum=64,
+        maximum=2048,
+        unit="px",
+        advanced=True,
+    )
+    augmentation: str = _option(
+        "default",
+        "choice",
+        "Augmentation",
+        "default: flips, any rotation, scale and colour. none: chips as they are.",
+        choices=("default", "none"),
+        advanced=True,
+    )
+    patience: int = _option(
+        10,
+        "integer",
+        "Patience",
+        "Stop when validation has not improved for this many epochs; the best epoch is kept in any case.",
+        minimum=1,
+        maximum=10_000,
+        advanced=True,
+    )
+    seed: int = _option(1, "integer", "Seed", "Same seed, same run on the same machine.", minimum=0, advanced=True)
+
+    def _check_together(self) -> None:
+        if self.head_epochs > self.epochs:
+            raise InvalidParameterError(
+                f"HEAD_EPOCHS is {self.head_epochs}, more than EPOCHS, which is {self.epochs}.",
+                "Head epochs count among all epochs: lower HEAD_EPOCHS or raise EPOCHS.",
+            )
+
+
+@dataclass(frozen=True)
+class _Prediction(Task):
+    """What all tasks that run a model over a raster have in common."""
+
+    input: str = _required("raster", "Image", "Raster to search for buildings: any raster that GDAL opens.")
+    output: str = _required(
+        "raster-output",
+        "Building probability",
+        "GeoTIFF of probabilities: 0..254 with scale 1/254, nodata 255, at the model's ground pixel.",
+        suffixes=(".tif",),
+    )
+    model: str | None = _option(None, "model", "Model", "A trained model (.keras). Empty: the model shipped with the plugin.")
+    gsd: float | None = _option(
+        None,
+        "distance",
+        "Ground pixel of the image",
+        "Only for an image without CRS, or with a wrong one: metres on the ground of one pixel.",
+        minimum=0.005,
+        maximum=100.0,
+        unit="m",
+        advanced=True,
+    )
+    bands: tuple[int, ...] | None = _option(
+        None,
+        "bands",
+        "Bands",
+        "Bands of the image in the order the model was trained with. Empty: the first ones.",
+        advanced=True,
+    )
+    extent: tuple[float, ...] | None = _option(
+        None, "extent", "Extent", "Work on this part of the image only.", advanced=True
+    )
+    area: str | None = _option(
+        None, "polygons", "Area of interest", "Polygons; ground outside them is left out.", advanced=True
+    )
+    overlap: float = _option(
+        0.25,
+        "fraction",
+        "Tile overlap",
+        "Share of a tile that it has in common with the next; the overlap is blended.",
+        minimum=0.0,
+        maximum=0.75,
+        advanced=True,
+    )
+    inference_precision: str = _option(
+        "auto",
+        "choice",
+        "Precision",
+        "Arithmetic of the network. auto: bf16 where the processor has it, else f32.",
+        choices=("auto", "f32", "bf16"),
+        advanced=True,
+    )
+    threads: int = _option(
+        0, "integer", "Threads", "Processor threads to use. 0: all.", minimum=0, maximum=1024, advanced=True
+    )
+
+
+@dataclass(frozen=True)
+class SegmentRaster(_Prediction):
+    """Predict the probability of buildings for every pixel of an image."""
+
+
+_REGULARIZE_METHODS = ("right-angles",)
+
+
+@dataclass(frozen=True)
+class ExtractBuildings(_Prediction):
+    """Extract regularized building footprints from an image in one run."""
+
+    output: str = _required(
+        "polygons-output",
+        "Building footprints",
+        "Polygons with score, ground area and the outcome of the regularization.",
+        suffixes=VECTOR_SUFFIXES,
+    )
+    threshold: float = _option(
+        None,
+        "fraction",
+        "Threshold",
+        "Probability from which a pixel is a building. Empty: the model's own. Higher: fewer, surer buildings.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    min_area: float = _option(
+        4.0,
+        "area",
+        "Minimum area",
+        "Footprints and holes smaller than this many square metres on the ground are dropped.",
+        minimum=0.0,
+        unit="m2",
+    )
+    method: str = _option(
+        "right-angles",
+        "choice",
+        "Regularization",
+        "right-angles: every corner of a footprint is a right angle.",
+        choices=_REGULARIZE_METHODS,
+    )
+    tolerance: float | None = _option(
+        None,
+        "distance",
+        "Tolerance",
+        "How far a regularized outline may lie from the predicted one, in metres. Empty: the larger of 1.0 m and"
+        " 4 pixels of the model.",
+        minimum=0.01,
+        maximum=1000.0,
+        unit="m",
+    )
+    probability: str | None = _option(
+        None,
+        "raster-output",
+        "Building probability",
+        "Also keep the probability raster.",
+        suffixes=(".tif",),
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True)
+class PolygonizeMask(Task):
+    """Turn a probability raster or a mask into polygons with smooth, sub-pixel outlines."""
+
+    input: str = _required(
+        "raster",
+        "Probabilities or mask",
+        "A probability raster of Segment raster, any raster of probabilities 0..1, or an integer mask.",
+    )
+    output: str = _required(
+        "polygons-output", "Polygons", "Outlines with score and ground area.", suffixes=VECTOR_SUFFIXES
+    )
+    band: int = _option(1, "integer", "Band", "Band to read.", minimum=1, maximum=65535)
+    threshold: float = _option(
+        0.5,
+        "fraction",
+        "Threshold",
+        "Probability from which a pixel is inside. Not used with Value.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    value: int | None = _option(
+        None,
+        "integer",
+        "Value",
+        "For an integer mask: the value that is inside. Empty: the raster holds probabilities; of an integer"
+        " raster without a scale, every value but 0 is inside.",
+    )
+    min_area: float = _option(
+        4.0, "area", "Minimum area", "Polygons smaller than this on the ground are dropped.", minimum=0.0, unit="m2"
+    )
+    min_hole_area: float = _option(
+        4.0, "area", "Minimum hole area", "Holes smaller than this are filled.", minimum=0.0, unit="m2"
+    )
+
+
+@dataclass(frozen=True)
+class RegularizeFootprints(Task):
+    """Straighten building footprints within a tolerance."""
+
+    input: str = _required("polygons", "Footprints", "Polygons from any source, in any CRS.")
+    output: str = _required(
+        "polygons-output",
+        "Regularized footprints",
+        "The same features with regularized outlines; STATUS 1 marks those kept as they were, with the reason.",
+        suffixes=VECTOR_SUFFIXES,
+    )
+    method: str = _option(
+        "right-angles",
+        "choice",
+        "Method",
+        "right-angles: every corner becomes a right angle.",
+        choices=_REGULARIZE_METHODS,
+    )
+    tolerance: float = _option(
+        1.0,
+        "distance",
+        "Tolerance",
+        "The new outline stays within this many metres of the old one, and the old one of the new.",
+        minimum=0.001,
+        maximum=10_000.0,
+        unit="m",
+    )
+    densification: float | None = _option(
+        None,
+        "distance",
+        "Densification",
+        "Distance between the points of an outline that are looked at, in metres; at most the tolerance. Empty:"
+        " chosen from the tolerance.",
+        minimum=0.001,
+        maximum=10_000.0,
+        unit="m",
+        advanced=True,
+    )
+    precision: float = _option(
+        0.25,
+        "number",
+        "Precision",
+        "Spacing of the wall positions that are tried, as a share of the tolerance. Smaller: finer and slower.",
+        minimum=0.05,
+        maximum=0.25,
+        advanced=True,
+    )
+
+    def _check_together(self) -> None:
+        if self.densification is not None and self.densification > self.tolerance:
+            raise InvalidParameterError(
+                f"DENSIFICATION is {self.densification} m, more than TOLERANCE, which is {self.tolerance} m.",
+                "Give a densification of at most the tolerance, or leave it empty.",
+            )
+
+
+TASKS: dict[str, type[Task]] = {
+    "chips": ExportChips,
+    "train": TrainModel,
+    "segment": SegmentRaster,
+    "polygonize": PolygonizeMask,
+    "regularize": RegularizeFootprints,
+    "extract": ExtractBuildings,
+}
+"""Task name on the command line and in a worker's request -> its options."""
+
+
+def options_of(task: type[Task]) -> dict[str, Option]:
+    """Return the options of a task by field name, in order: inputs, outputs and settings as declared."""
+    return {f.name: f.metadata["option"] for f in dataclasses.fields(task)}
+
+
+def default_of(task: type[Task], name: str) -> Any:
+    """Return the default of a task's option; None where it has none."""
+    return next(f.default for f in dataclasses.fields(task) if f.name == name)
+
+
+def build_task(name: str, options: dict[str, Any]) -> Task:
+    """Make the task `name` from a mapping of option names to values, as a request carries them.
+
+    Raises:
+        InvalidParameterError: The task or an option is unknown, or a value is not allowed.
+    """
+    if name not in TASKS:
+        raise InvalidParameterError(f"There is no task {name!r}.", f"Known tasks: {', '.join(TASKS)}.")
+    unknown = sorted(set(options) - set(options_of(TASKS[name])))
+    if unknown:
+        known = ", ".join(key.upper() for key in options_of(TASKS[name]))
+        raise InvalidParameterError(
+            f"The task {name} has no parameter {', '.join(key.upper() for key in unknown)}.", f"It has: {known}."
+        )
+    return TASKS[name](**options)
+
+
+def as_request(task: Task) -> dict[str, Any]:
+    """Return a task as the JSON-ready mapping `{"task": NAME, "options": {...}}` that `build_task` reads."""
+    name = next(key for key, kind in TASKS.items() if type(task) is kind)
+    options = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(task).items()}
+    return {"task": name, "options": options}
+
+
+def _checked(name: str, option: Option, value: Any) -> Any:
+    shown = name.upper()
+    if value is None:
+        if option.required:
+            raise InvalidParameterError(f"{shown} is missing.", f"{option.label}: {option.help}")
+        return None
+    try:
+        return _CHECKS[option.kind](option, value)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameterError(f"{shown} is {value!r}: {error}.", f"{option.label}: {option.help}") from None
+
+
+def _number(option: Option, value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("it must be a finite number")
+    low, high = option.minimum, option.maximum
+    unit = f" {option.unit}" if option.unit else ""
+    if low is not None and number < low:
+        raise ValueError(f"it must be at least {low:g}{unit}")
+    if high is not None and number > high:
+        raise ValueError(f"it must be at most {high:g}{unit}")
+    return number
+
+
+def _integer(option: Option, value: Any) -> int:
+    number = _number(option, value)
+    if isinstance(value, bool) or number != int(number):
+        raise ValueError("it must be a whole number")
+    return int(number)
+
+
+def _flag(option: Option, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it must be true or false")
+    return value
+
+
+def _choice(option: Option, value: Any) -> str:
+    if value not in option.choices:
+        raise ValueError(f"it must be one of {', '.join(option.choices)}")
+    return str(value)
+
+
+def _text(option: Option, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("it must be text")
+    return value
+
+
+def _texts(option: Option, value: Any) -> tuple[str, ...]:
+    values = (value,) if isinstance(value, str) else tuple(value)
+    return tuple(_text(option, one) for one in values)
+
+
+def _extent(option: Option, value: Any) -> tuple[float, ...]:
+    extent = tuple(_number(option, number) for number in value)
+    if len(extent) != 4:
+        raise ValueError("it must be the four numbers XMIN YMIN XMAX YMAX")
+    if extent[0] >= extent[2] or extent[1] >= extent[3]:
+        raise ValueError("XMIN must be below XMAX and YMIN below YMAX")
+    return extent
+
+
+def _bands(option: Option, value: Any) -> tuple[int, ...]:
+    words = value.replace(",", " ").split() if isinstance(value, str) else value
+    bands = tuple(_integer(option, word) for word in words)
+    if min(bands) < 1:
+        raise ValueError("bands are counted from 1")
+    return bands
+
+
+_CHECKS = {
+    **{kind: _text for kind in (*INPUT_KINDS, *OUTPUT_KINDS, "text")},
+    **{kind: _number for kind in ("number", "distance", "area", "fraction")},
+    "folders": _texts,
+    "integer": _integer,
+    "choice": _choice,
+    "flag": _flag,
+    "extent": _extent,
+    "bands": _bands,
+}
