@@ -1,0 +1,167 @@
+"""What of a raster band is inside, and its rows as excess over that level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from building_segmenter.errors import BandsError, InputUnreadableError, InvalidParameterError
+from building_segmenter.footprints.contours.marching import Excess
+from building_segmenter.progress import Progress
+
+_READ_PIXELS = 1 << 22
+_BAND_PIXELS = 1 << 20
+
+# Resampling may overshoot 0 and 1 a little; beyond this the values are no probabilities.
+_OVERSHOOT = 0.25
+
+
+@dataclass(frozen=True)
+class Field:
+    """The rule that tells what of a band is inside. Made by `field_of`.
+
+    Args:
+        band: The band, counted from 1.
+        value: For a mask: the stored value that is inside, or None for every value but 0.
+        cut: For probabilities: the stored value where inside begins, or None for a mask. Between two values that
+            the raster can hold where those are integers; a float equal to it is inside.
+        scale: Probability of one stored unit.
+        level: Probability at `cut`.
+    """
+
+    band: int
+    value: int | None
+    cut: float | None
+    scale: float = 1.0
+    level: float = 0.5
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether pixels are in or out, with nothing between."""
+        return self.cut is None
+
+    def excess(self, stored: NDArray[Any], valid: NDArray[np.bool_] | None) -> Excess:
+        """Return the excess over the level of stored values (any shape); NaN where not valid."""
+        if self.cut is None:
+            inside = stored != 0 if self.value is None else stored == self.value
+            excess = np.where(inside, np.float32(0.5), np.float32(-0.5))
+        else:
+            wide = stored.dtype if stored.dtype.kind == "f" else np.float32 if stored.itemsize <= 2 else np.float64
+            excess = ((stored.astype(wide, copy=False) - wide_number(wide, self.cut)) * self.scale).astype(np.float32)
+        if valid is not None:
+            excess[~valid] = np.nan
+        return excess
+
+
+def wide_number(kind: Any, number: float) -> Any:
+    """Return a number rounded as the raster's own values are, so that a value that is the threshold equals it."""
+    return np.dtype(kind).type(number)
+
+
+def field_of(dataset: DatasetReader, band: int, threshold: float, value: int | None) -> Field:
+    """Return what is inside in a band of an open raster.
+
+    Args:
+        dataset: Probabilities (floats 0..1, or integers with a scale) or a mask.
+        band: Band, counted from 1.
+        threshold: Probability from which a pixel is inside.
+        value: The value that is inside in a mask. None: probabilities, or a mask of every value but 0 where the band
+            holds integers without a scale.
+
+    Raises:
+        BandsError: There is no such band, or it holds complex numbers.
+        InvalidParameterError: `value` is the raster's nodata value.
+    """
+    if not 1 <= band <= dataset.count:
+        raise BandsError(f"BAND is {band}; the raster {dataset.name} has {dataset.count}.", "Choose one that it has.")
+    kind, nodata = np.dtype(dataset.dtypes[band - 1]), dataset.nodatavals[band - 1]
+    scale, offset = float(dataset.scales[band - 1]), float(dataset.offsets[band - 1])
+    if kind.kind == "c":
+        raise BandsError(f"Band {band} of {dataset.name} holds complex numbers.", "Choose a band of real numbers.")
+    if value is not None and nodata == value:
+        raise InvalidParameterError(
+            f"VALUE is {value}, which is the nodata value of {dataset.name}.",
+            "Choose another value, or unset nodata (gdal_edit.py -unsetnodata).",
+        )
+    if value is not None or (kind.kind in "iub" and (scale, offset) == (1.0, 0.0)) or scale == 0.0:
+        return Field(band, value, None)
+    if kind.kind == "f":
+        return Field(band, None, (threshold - offset) / scale, scale, threshold)
+    cut = _between_integers((threshold - offset) / scale, scale)
+    return Field(band, None, cut, scale, cut * scale + offset)
+
+
+def excess_bands(dataset: DatasetReader, field: Field, progress: Progress) -> Iterator[Excess]:
+    """Read a raster from top to bottom as bands of excess over the level.
+
+    Rows are read by whole blocks of the file and handed out in smaller bands. Memory: some four million pixels, or
+    one row of blocks.
+
+    Yields:
+        Arrays (rows, width), as `contours.marching` takes them.
+
+    Raises:
+        InputUnreadableError: Reading breaks off; names the rows.
+        InvalidParameterError: The values are no probabilities.
+        CancelledError: The user asked to stop.
+    """
+    height, width = dataset.shape
+    rows = _rows_per_read(dataset, field.band)
+    rows_per_band = max(1, _BAND_PIXELS // width)
+    for first in range(0, height, rows):
+        progress.update(first / height, "Tracing outlines")
+        stored, valid = _read(dataset, field.band, first, min(first + rows, height))
+        for top in range(0, len(stored), rows_per_band):
+            band = slice(top, top + rows_per_band)
+            excess = field.excess(stored[band], None if valid is None else valid[band])
+            if not field.is_mask:
+                _check_probabilities(dataset, field, excess)
+            yield excess
+    progress.update(1.0, "Tracing outlines")
+
+
+def _between_integers(number: float, scale: float) -> float:
+    # A scale such as 1/254 is not exact: without the hair's breadth 0.5 / (1 / 254) could become 128.
+    hair = 1e-6
+    return math.ceil(number - hair) - 0.5 if scale > 0 else math.floor(number + hair) + 0.5
+
+
+def _rows_per_read(dataset: DatasetReader, band: int) -> int:
+    block, width = int(dataset.block_shapes[band - 1][0]), int(dataset.width)
+    if block * width > 4 * _READ_PIXELS:
+        return max(1, _READ_PIXELS // width)
+    return block * max(1, _READ_PIXELS // (block * width))
+
+
+def _read(dataset: DatasetReader, band: int, first: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    window = Window(0, first, dataset.width, stop - first)
+    try:
+        stored = dataset.read(band, window=window)
+        all_valid = MaskFlags.all_valid in dataset.mask_flag_enums[band - 1]
+        valid = None if all_valid else dataset.read_masks(band, window=window) != 0
+    except RasterioError as error:
+        raise InputUnreadableError(
+            f"The raster {dataset.name} cannot be read in rows {first + 1} to {stop}: {error}",
+            "The file is damaged or was not copied to its end: copy or make it again.",
+        ) from error
+    return stored, valid
+
+
+def _check_probabilities(dataset: DatasetReader, field: Field, excess: Excess) -> None:
+    known = excess[~np.isnan(excess)]
+    low, high = (field.level + float(end(known, initial=0.0)) for end in (np.min, np.max))
+    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
+        raise InvalidParameterError(
+            f"Band {field.band} of {dataset.name} holds values from {low:g} to {high:g}; THRESHOLD is for"
+            " probabilities from 0 to 1.",
+            "For a mask name the value that is inside with VALUE; else scale the raster to 0..1 first.",
+        )
