@@ -1,0 +1,162 @@
+"""From a ring of coordinates to what the optimisation reads: points, break points and moments.
+
+An *outline* is the ring with points put in so that none are farther apart than the densification. *Break
+points* are those of its points where a wall may end. Kernels take and return plain float arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from building_segmenter.footprints.regularize.compiled import kernel
+
+_SAME_POINT = 1e-6
+
+
+@kernel
+def cleaned(x: Any, y: Any) -> Any:
+    """Return a closed ring (n, first point repeated or not) as an open one, counter-clockwise, without repeats."""
+    n = len(x)
+    kept_x, kept_y = np.empty(n), np.empty(n)
+    m = 0
+    for k in range(n):
+        if m == 0 or abs(x[k] - kept_x[m - 1]) > _SAME_POINT or abs(y[k] - kept_y[m - 1]) > _SAME_POINT:
+            kept_x[m], kept_y[m] = x[k], y[k]
+            m += 1
+    while m > 1 and abs(kept_x[0] - kept_x[m - 1]) <= _SAME_POINT and abs(kept_y[0] - kept_y[m - 1]) <= _SAME_POINT:
+        m -= 1
+    kept_x, kept_y = kept_x[:m], kept_y[:m]
+    if signed_area(kept_x, kept_y) < 0:
+        return kept_x[::-1].copy(), kept_y[::-1].copy()
+    return kept_x.copy(), kept_y.copy()
+
+
+@kernel
+def signed_area(x: Any, y: Any) -> Any:
+    """Return the area inside an open ring; positive if counter-clockwise."""
+    total = 0.0
+    for k in range(len(x)):
+        total += x[k - 1] * y[k] - x[k] * y[k - 1]
+    return total / 2
+
+
+@kernel
+def perimeter(x: Any, y: Any) -> Any:
+    """Return the length of an open ring, its closing edge included."""
+    total = 0.0
+    for k in range(len(x)):
+        total += math.hypot(x[k] - x[k - 1], y[k] - y[k - 1])
+    return total
+
+
+@kernel
+def started_at_corner(x: Any, y: Any) -> Any:
+    """Return the ring starting at its point farthest from its mean, so that results do not depend on the start."""
+    n = len(x)
+    mean_x, mean_y = x.mean(), y.mean()
+    far, start = -1.0, 0
+    for k in range(n):
+        distance = (x[k] - mean_x) ** 2 + (y[k] - mean_y) ** 2
+        if distance > far * (1 + 1e-9):
+            far, start = distance, k
+    return np.concatenate((x[start:], x[:start])), np.concatenate((y[start:], y[:start]))
+
+
+@kernel
+def densified(x: Any, y: Any, step: float) -> Any:
+    """Return the ring with equally spaced points put into every edge longer than `step`."""
+    n = len(x)
+    pieces = np.empty(n, np.int64)
+    for k in range(n):
+        following = (k + 1) % n
+        length = math.hypot(x[following] - x[k], y[following] - y[k])
+        # A length that is a whole number of steps must not change by rounding from one CRS to another.
+        pieces[k] = max(1, math.ceil(length / step - 1e-3))
+    out_x, out_y = np.empty(pieces.sum()), np.empty(pieces.sum())
+    m = 0
+    for k in range(n):
+        following = (k + 1) % n
+        for piece in range(pieces[k]):
+            share = piece / pieces[k]
+            out_x[m] = x[k] + (x[following] - x[k]) * share
+            out_y[m] = y[k] + (y[following] - y[k]) * share
+            m += 1
+    return out_x, out_y
+
+
+@kernel
+def break_points(x: Any, y: Any, deviation: float, gap: float) -> Any:
+    """Return indices of outline points so that the outline stays near the chords between them.
+
+    One pass with the cone of directions that pass every point since the last break within `deviation` (Williams
+    1978; Sklansky & Gonzalez 1980); breaks are at most `gap` apart where points allow.
+    """
+    n = len(x)
+    found = np.empty(n, np.int64)
+    m, anchor = 1, 0
+    found[0] = 0
+    left_x = left_y = right_x = right_y = 0.0
+    open_cone = True
+    k = 1
+    while k < n:
+        dx, dy = x[k] - x[anchor], y[k] - y[anchor]
+        distance = math.hypot(dx, dy)
+        outside = distance > gap
+        if not open_cone and not outside and distance > deviation:
+            outside = left_x * dy - left_y * dx > 0 or right_x * dy - right_y * dx < 0
+        if outside and k - 1 > anchor:
+            anchor = k - 1
+            found[m] = anchor
+            m += 1
+            open_cone = True
+            continue
+        if distance > deviation:
+            sine = deviation / distance
+            cosine = math.sqrt(1 - sine * sine)
+            to_left_x, to_left_y = cosine * dx - sine * dy, sine * dx + cosine * dy
+            to_right_x, to_right_y = cosine * dx + sine * dy, cosine * dy - sine * dx
+            if open_cone or left_x * to_left_y - left_y * to_left_x < 0:
+                left_x, left_y = to_left_x, to_left_y
+            if open_cone or right_x * to_right_y - right_y * to_right_x > 0:
+                right_x, right_y = to_right_x, to_right_y
+            open_cone = False
+        k += 1
+    return found[:m].copy()
+
+
+@kernel
+def moments(x: Any, y: Any, breaks: Any) -> Any:
+    """Return running line integrals along the outline up to each break point, over two laps.
+
+    Returns:
+        Array (6, 2 n + 1) for n breaks: the integrals of 1, x, y, xx, xy, yy from the first break on.
+    """
+    points, n = len(x), len(breaks)
+    sums = np.zeros((6, 2 * n + 1))
+    total = np.zeros(6)
+    for lap_break in range(2 * n):
+        k = breaks[lap_break % n]
+        end = breaks[(lap_break + 1) % n]
+        while k != end or n == 1:
+            following = k + 1 if k + 1 < points else 0
+            add_segment(total, x[k], y[k], x[following], y[following], 1.0)
+            k = following
+            if n == 1 and k == end:
+                break
+        sums[:, lap_break + 1] = total
+    return sums
+
+
+@kernel
+def add_segment(total: Any, ax: float, ay: float, bx: float, by: float, weight: float) -> None:
+    """Add the line integrals of 1, x, y, xx, xy, yy along a segment to `total`."""
+    length = weight * math.hypot(bx - ax, by - ay)
+    total[0] += length
+    total[1] += length * (ax + bx) / 2
+    total[2] += length * (ay + by) / 2
+    total[3] += length * (ax * ax + ax * bx + bx * bx) / 3
+    total[4] += length * (2 * ax * ay + 2 * bx * by + ax * by + bx * ay) / 6
+    total[5] += length * (ay * ay + ay * by + by * by) / 3
