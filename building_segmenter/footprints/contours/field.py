@@ -24,6 +24,9 @@ _BAND_PIXELS = 1 << 20
 # Resampling may overshoot 0 and 1 a little; beyond this the values are no probabilities.
 _OVERSHOOT = 0.25
 
+# A band of integers with more values than this among every so many pixels is hardly a mask.
+_MOST_CLASSES, _SAMPLE_STEP = 32, 4
+
 
 @dataclass(frozen=True)
 class Field:
@@ -117,9 +120,16 @@ def excess_bands(dataset: DatasetReader, field: Field, progress: Progress) -> It
     height, width = dataset.shape
     rows = _rows_per_read(dataset, field.band)
     rows_per_band = max(1, _BAND_PIXELS // width)
+    warned = not field.is_mask or field.value is not None
     for first in range(0, height, rows):
         progress.update(first / height, "Tracing outlines")
         stored, valid = _read(dataset, field.band, first, min(first + rows, height))
+        if not warned and _looks_graded(stored):
+            warned = True
+            progress.warn(
+                f"Band {field.band} of {dataset.name} holds many values without a scale: every value but 0 is inside."
+                " If these are probabilities, set the scale of the raster (gdal_edit.py -scale); for a mask, VALUE."
+            )
         for top in range(0, len(stored), rows_per_band):
             band = slice(top, top + rows_per_band)
             excess = field.excess(stored[band], None if valid is None else valid[band])
@@ -158,10 +168,17 @@ def _read(dataset: DatasetReader, band: int, first: int, stop: int) -> tuple[NDA
 
 def _check_probabilities(dataset: DatasetReader, field: Field, excess: Excess) -> None:
     known = excess[~np.isnan(excess)]
-    low, high = (field.level + float(end(known, initial=0.0)) for end in (np.min, np.max))
+    if known.size == 0:
+        return
+    low, high = field.level + float(known.min()), field.level + float(known.max())
     if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
         raise InvalidParameterError(
             f"Band {field.band} of {dataset.name} holds values from {low:g} to {high:g}; THRESHOLD is for"
             " probabilities from 0 to 1.",
             "For a mask name the value that is inside with VALUE; else scale the raster to 0..1 first.",
         )
+
+
+def _looks_graded(stored: NDArray[Any]) -> bool:
+    sample = stored[::_SAMPLE_STEP, ::_SAMPLE_STEP]
+    return len(np.unique(sample)) > _MOST_CLASSES
