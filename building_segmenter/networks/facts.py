@@ -1,0 +1,256 @@
+"""What a model says of itself: the facts that travel in its file as `mlm.json`.
+
+The file is a STAC item with the properties of the Machine Learning Model extension
+(https://github.com/stac-extensions/mlm, version 1.3), and of a namespace of our own for what that does not know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from building_segmenter.errors import ModelError
+
+EXTENSION = "https://stac-extensions.github.io/mlm/v1.3.0/schema.json"
+
+_OWN = "building_segmenter:"
+_REQUIRED_OWN = ("gsd", "tile_size", "threshold", "scale", "offset", "dtype", "channels")
+
+
+@dataclass(frozen=True)
+class BandFacts:
+    """One band of the training images, in their own units.
+
+    Args:
+        name: What the band is, or its number.
+        minimum: Smallest value.
+        maximum: Largest value.
+        mean: Mean.
+        stddev: Standard deviation.
+    """
+
+    name: str
+    minimum: float
+    maximum: float
+    mean: float
+    stddev: float
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """All that is needed to use a model rightly, and to judge it.
+
+    Args:
+        name: Name of the model.
+        architecture: Architecture and backbone in words.
+        bands: The bands it expects, with the statistics of the training images.
+        dtype: Data type of the training images, such as `uint8`; the network takes float32 in the same units.
+        scale: Factor of each band; the network itself computes `value * scale + offset`.
+        offset: Summand of each band.
+        gsd: Ground pixel in metres that it was trained at.
+        tile_size: Side of a tile in pixels that it is meant for; a multiple of 16.
+        channels: What each output channel is the probability of; the first is `building`.
+        classes: `{"value", "name"}` of each class of the labels.
+        threshold: Probability from which a pixel is best called a building, chosen on validation chips.
+        metrics: Validation metrics by name, at that threshold.
+        training: Datasets, options and outcome of the training, ready for JSON.
+        pretrained_source: Where the backbone's weights came from; empty if it started at random.
+        parameters: Number of weights.
+        credits: Whom a map made with the model must name.
+        licence: Licence of the model (SPDX), empty if not stated.
+        engine_version: Version of the engine that made it.
+        framework_version: Version of Keras that made it.
+        created: Date and time, ISO 8601 in UTC.
+    """
+
+    name: str
+    architecture: str
+    bands: tuple[BandFacts, ...]
+    dtype: str
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    gsd: float
+    tile_size: int
+    channels: tuple[str, ...]
+    classes: tuple[dict[str, Any], ...]
+    threshold: float
+    created: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    pretrained_source: str = ""
+    parameters: int = 0
+    credits: str = ""
+    licence: str = ""
+    engine_version: str = ""
+    framework_version: str = ""
+
+
+def facts_to_item(facts: ModelFacts) -> dict[str, Any]:
+    """Return facts as a STAC item, ready for JSON."""
+    own = {name: getattr(facts, name) for name in (*_REQUIRED_OWN, "metrics", "training", "credits", "engine_version")}
+    properties = {
+        "title": facts.name,
+        "datetime": facts.created,
+        "license": facts.licence or "other",
+        "bands": [_band_to_item(band, facts.dtype) for band in facts.bands],
+        "mlm:name": facts.name,
+        "mlm:architecture": facts.architecture,
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:framework": "Keras",
+        "mlm:framework_version": facts.framework_version,
+        "mlm:total_parameters": facts.parameters,
+        "mlm:pretrained": bool(facts.pretrained_source),
+        "mlm:pretrained_source": facts.pretrained_source or None,
+        "mlm:accelerator": None,
+        "mlm:accelerator_constrained": False,
+        "mlm:batch_size_suggestion": 1,
+        "mlm:input": [_input(facts)],
+        "mlm:output": [_output(facts)],
+        "mlm:hyperparameters": dict(facts.training.get("options", {})),
+        **{_OWN + name: value for name, value in own.items()},
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [EXTENSION],
+        "id": re.sub(r"[^a-z0-9]+", "-", facts.name.lower()).strip("-") or "model",
+        "geometry": None,
+        "properties": properties,
+        "links": [],
+        "assets": {
+            "model": {
+                "href": "./",
+                "title": "This file: a Keras archive",
+                "type": "application/zip; application=keras",
+                "roles": ["mlm:model"],
+                "mlm:artifact_type": "keras.Model.save",
+            }
+        },
+    }
+
+
+def item_to_facts(item: Any, source: str) -> ModelFacts:
+    """Return the facts of a STAC item.
+
+    Args:
+        item: The parsed `mlm.json`.
+        source: The model file, for error messages.
+
+    Raises:
+        ModelError: Facts are missing or of the wrong kind; the message names them.
+    """
+    properties = item.get("properties") if isinstance(item, Mapping) else None
+    if not isinstance(properties, Mapping):
+        raise _incomplete(source, "its properties")
+    needed = ["bands", "mlm:name", "mlm:output", *(_OWN + name for name in _REQUIRED_OWN)]
+    missing = [name for name in needed if name not in properties]
+    if missing:
+        raise _incomplete(source, ", ".join(missing))
+    try:
+        facts = _parsed(properties)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise _incomplete(source, f"a well-formed value ({error!r})") from error
+    _check(facts, source)
+    return facts
+
+
+def with_card(facts: ModelFacts, **changes: Any) -> ModelFacts:
+    """Return facts with some of them replaced: name, credits, licence and the like."""
+    return dataclasses.replace(facts, **changes)
+
+
+def _parsed(properties: Mapping[str, Any]) -> ModelFacts:
+    own = {name: properties[_OWN + name] for name in _REQUIRED_OWN}
+    licence = str(properties.get("license", ""))
+    return ModelFacts(
+        name=str(properties["mlm:name"]),
+        architecture=str(properties.get("mlm:architecture", "")),
+        bands=tuple(_band_from_item(band) for band in properties["bands"]),
+        dtype=str(own["dtype"]),
+        scale=tuple(map(float, own["scale"])),
+        offset=tuple(map(float, own["offset"])),
+        gsd=float(own["gsd"]),
+        tile_size=int(own["tile_size"]),
+        channels=tuple(map(str, own["channels"])),
+        classes=tuple(dict(one) for one in properties["mlm:output"][0]["classification:classes"]),
+        threshold=float(own["threshold"]),
+        created=str(properties.get("datetime", "")),
+        metrics=dict(properties.get(_OWN + "metrics", {})),
+        training=dict(properties.get(_OWN + "training", {})),
+        pretrained_source=str(properties.get("mlm:pretrained_source") or ""),
+        parameters=int(properties.get("mlm:total_parameters", 0)),
+        credits=str(properties.get(_OWN + "credits", "")),
+        licence="" if licence == "other" else licence,
+        engine_version=str(properties.get(_OWN + "engine_version", "")),
+        framework_version=str(properties.get("mlm:framework_version", "")),
+    )
+
+
+def _check(facts: ModelFacts, source: str) -> None:
+    wrong = [
+        name
+        for name, fine in (
+            ("gsd", 0.0 < facts.gsd < 1000.0),
+            ("tile_size", 16 <= facts.tile_size <= 8192 and facts.tile_size % 16 == 0),
+            ("threshold", 0.0 <= facts.threshold <= 1.0),
+            ("channels", len(facts.channels) > 0),
+            ("scale", len(facts.scale) == len(facts.offset) == len(facts.bands) > 0),
+        )
+        if not fine
+    ]
+    if wrong:
+        raise _incomplete(source, f"a usable {' and '.join(wrong)}")
+
+
+def _incomplete(source: str, what: str) -> ModelError:
+    return ModelError(
+        f"The facts in the model {source} lack {what}.",
+        "Train the model again with this version, or repair the entry mlm.json of the file.",
+    )
+
+
+def _band_to_item(band: BandFacts, dtype: str) -> dict[str, Any]:
+    statistics = {"minimum": band.minimum, "maximum": band.maximum, "mean": band.mean, "stddev": band.stddev}
+    return {"name": band.name, "data_type": dtype, "statistics": statistics}
+
+
+def _band_from_item(band: Mapping[str, Any]) -> BandFacts:
+    return BandFacts(
+        str(band["name"]), *(float(band["statistics"][key]) for key in ("minimum", "maximum", "mean", "stddev"))
+    )
+
+
+def _input(facts: ModelFacts) -> dict[str, Any]:
+    return {
+        "name": "image",
+        "description": (
+            f"Pixel values as they are in the images ({facts.dtype}), resampled to {facts.gsd:.4g} m on the ground."
+            " The network scales them itself. Height and width are multiples of 16 pixels."
+        ),
+        "bands": [band.name for band in facts.bands],
+        "input": {
+            "shape": [-1, facts.tile_size, facts.tile_size, len(facts.bands)],
+            "dim_order": ["batch", "height", "width", "bands"],
+            "data_type": "float32",
+        },
+        "value_scaling": None,
+        "resize_type": None,
+    }
+
+
+def _output(facts: ModelFacts) -> dict[str, Any]:
+    return {
+        "name": "probabilities",
+        "description": f"Probability of {', '.join(facts.channels)}, each apart from the others.",
+        "tasks": ["semantic-segmentation"],
+        "result": {
+            "shape": [-1, facts.tile_size, facts.tile_size, len(facts.channels)],
+            "dim_order": ["batch", "height", "width", "channel"],
+            "data_type": "float32",
+        },
+        "classification:classes": [dict(one) for one in facts.classes],
+        "post_processing_function": None,
+    }

@@ -1,0 +1,197 @@
+"""The training loop: heads first, then all layers, the best epoch kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from building_segmenter.networks import backbones
+from building_segmenter.networks.deeplabv3plus import OUTPUT_STRIDE, with_logits
+from building_segmenter.progress import Progress
+from building_segmenter.training.evaluation import Evaluation
+from building_segmenter.training.losses import overlap_counts, segmentation_loss
+from building_segmenter.training.schedule import averaging_momentum, learning_rate_at
+
+_WEIGHT_DECAY = 0.02
+_CLIP_NORM = 5.0
+_BACKBONE_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train.
+
+    Args:
+        epochs: Epochs in all.
+        head_epochs: Of these, the first ones that leave the backbone alone.
+        steps: Steps in an epoch.
+        learning_rate: Highest rate of the new layers.
+        backbone_share: Rate of the backbone as a share of that; a pretrained one is only nudged.
+        patience: Epochs without a better validation IoU after which to stop.
+    """
+
+    epochs: int
+    head_epochs: int
+    steps: int
+    learning_rate: float
+    patience: int
+    backbone_share: float = _BACKBONE_SHARE
+
+
+@dataclass
+class Outcome:
+    """What a training left behind.
+
+    Args:
+        history: One row an epoch.
+        best_epoch: The epoch, counted from 1, whose weights the model has now.
+        evaluation: Validation at that epoch.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    evaluation: Evaluation | None = None
+
+
+class Trainer:
+    """Trains one network, and a second one of the same shape that holds the moving average of its weights.
+
+    Args:
+        model: Network to train, from `build_deeplabv3plus`.
+        averaged: Another of the same shape; it is the result.
+        plan: How long and how fast.
+    """
+
+    def __init__(self, model: keras.Model, averaged: keras.Model, plan: Plan) -> None:
+        self.averaged, self.plan = averaged, plan
+        averaged.set_weights(model.get_weights())
+        trunk = {id(weight) for layer in backbones.backbone_layers(model) for weight in layer.trainable_weights}
+        self._heads = [weight for weight in model.trainable_weights if id(weight) not in trunk]
+        self._trunk = [weight for weight in model.trainable_weights if id(weight) in trunk]
+        self._head_optimizer, self._trunk_optimizer = _optimizer(self._heads), _optimizer(self._trunk)
+        self._logits = with_logits(model)
+        self._pairs = list(zip(averaged.weights, model.weights, strict=True))
+        self._step_heads = tf.function(lambda *batch: self._learn(*batch, whole=False))
+        self._step_all = tf.function(lambda *batch: self._learn(*batch, whole=True))
+        # Traced for each size of chip: Keras' bilinear upsampling cannot be traced for an unknown size.
+        self._infer = tf.function(lambda image: averaged(image, training=False))
+
+    def fit(
+        self,
+        batches: Callable[[int], Any],
+        validate: Callable[[], Evaluation],
+        progress: Progress,
+    ) -> Outcome:
+        """Train to the end or until validation stops improving, and leave the best epoch in `averaged`.
+
+        Args:
+            batches: Gives the batches of an epoch, counted from 1.
+            validate: Measures `averaged`.
+            progress: Told after every step, and asked whether to stop.
+
+        Raises:
+            CancelledError: The caller asked to stop.
+        """
+        outcome, best, best_weights = Outcome(), -1.0, None
+        for epoch in range(1, self.plan.epochs + 1):
+            share = progress.part((epoch - 1) / self.plan.epochs, epoch / self.plan.epochs)
+            row = self._epoch(epoch, batches(epoch), share)
+            share.update(0.97, f"Epoch {epoch}/{self.plan.epochs}: validation")
+            evaluation = validate()
+            row |= _validation_row(evaluation)
+            outcome.history.append(row)
+            progress.log(_line(row, self.plan.epochs))
+            if row["val_iou"] > best:
+                best, best_weights = row["val_iou"], self.averaged.get_weights()
+                outcome.best_epoch, outcome.evaluation = epoch, evaluation
+            if epoch - outcome.best_epoch >= self.plan.patience:
+                progress.log(f"Stopped: no better validation for {self.plan.patience} epochs.")
+                break
+        self.averaged.set_weights(best_weights)
+        return outcome
+
+    def predict(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the averaged network's probabilities (H, W, channels) of an image of any size (H, W, bands)."""
+        height, width = image.shape[:2]
+        margins = [(0, -height % OUTPUT_STRIDE), (0, -width % OUTPUT_STRIDE), (0, 0)]
+        padded = np.pad(image.astype(np.float32), margins, mode="edge")
+        probability: NDArray[np.float32] = self._infer(tf.constant(padded[np.newaxis])).numpy()[0, :height, :width]
+        return probability
+
+    def _epoch(self, epoch: int, batches: Any, progress: Progress) -> dict[str, Any]:
+        began, whole = time.monotonic(), epoch > self.plan.head_epochs
+        step, pieces = self._step_all if whole else self._step_heads, 0
+        losses, both, either = [], 0.0, 0.0
+        for index, (image, target) in enumerate(batches):
+            rate = self._set_rates((epoch - 1) * self.plan.steps + index)
+            loss, step_both, step_either = step(image, target, tf.constant(self._momentum(epoch, index), tf.float32))
+            losses.append(float(loss))
+            both, either, pieces = both + float(step_both), either + float(step_either), pieces + image.shape[0]
+            iou = both / either if either else 1.0
+            progress.update(
+                0.96 * (index + 1) / self.plan.steps,
+                f"Epoch {epoch}/{self.plan.epochs}, batch {index + 1}/{self.plan.steps}:"
+                f" loss {np.mean(losses):.3f}, IoU {iou:.3f}",
+            )
+        seconds = time.monotonic() - began
+        return {
+            "epoch": epoch,
+            "phase": "all" if whole else "heads",
+            "learning_rate": rate,
+            "loss": float(np.mean(losses)),
+            "iou": iou,
+            "seconds": round(seconds, 2),
+            "chips_per_second": round(pieces / seconds, 2),
+        }
+
+    def _momentum(self, epoch: int, index: int) -> float:
+        return averaging_momentum((epoch - 1) * self.plan.steps + index, self.plan.steps)
+
+    def _set_rates(self, step: int) -> float:
+        plan = self.plan
+        total, warm_up = plan.epochs * plan.steps, min(plan.steps, max(1, plan.epochs * plan.steps // 20))
+        rate = learning_rate_at(step, total, plan.learning_rate, warm_up)
+        trunk = learning_rate_at(step, total, plan.learning_rate, warm_up, plan.head_epochs * plan.steps)
+        self._head_optimizer.learning_rate.assign(rate)
+        self._trunk_optimizer.learning_rate.assign(trunk * plan.backbone_share)
+        return rate
+
+    def _learn(self, image: Any, target: Any, momentum: Any, *, whole: bool) -> tuple[Any, Any, Any]:
+        weights = self._heads + self._trunk if whole else self._heads
+        with tf.GradientTape() as tape:
+            logits = self._logits(image, training=True)
+            loss = segmentation_loss(target, logits)
+        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, weights), _CLIP_NORM)
+        self._head_optimizer.apply(gradients[: len(self._heads)], self._heads)
+        if whole:
+            self._trunk_optimizer.apply(gradients[len(self._heads) :], self._trunk)
+        for mean, weight in self._pairs:
+            mean.assign(momentum * mean + (1.0 - momentum) * weight)
+        return loss, *overlap_counts(target, logits)
+
+
+def _optimizer(weights: list[Any]) -> Any:
+    optimizer = keras.optimizers.AdamW(weight_decay=_WEIGHT_DECAY)
+    # Decay pulls towards no effect; for the scale of a batch norm, and for a bias, zero is no such thing.
+    optimizer.exclude_from_weight_decay(var_list=[weight for weight in weights if len(weight.shape) < 2])
+    optimizer.build(weights)
+    return optimizer
+
+
+def _validation_row(evaluation: Evaluation) -> dict[str, float]:
+    metrics = evaluation.counts.metrics(0.5)
+    return {"val_loss": evaluation.loss} | {f"val_{name}": value for name, value in metrics.items()}
+
+
+def _line(row: dict[str, Any], epochs: int) -> str:
+    return (
+        f"Epoch {row['epoch']}/{epochs} ({row['phase']}): loss {row['loss']:.4f}, IoU {row['iou']:.4f};"
+        f" validation loss {row['val_loss']:.4f}, IoU {row['val_iou']:.4f}; {row['chips_per_second']:.1f} chips/s"
+    )

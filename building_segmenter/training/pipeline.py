@@ -1,0 +1,132 @@
+"""From chips on disk to batches for the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from building_segmenter.progress import Progress
+from building_segmenter.training import augmentation
+from building_segmenter.training.datasets import IGNORE, Chip, TrainingData
+from building_segmenter.training.sampling import draw_epoch
+
+CACHE_BYTES = 2 << 30
+"""Chips that take less than this are kept in memory; more are read from disk each time."""
+
+_SHAPES = {"transform": (8,), "gamma": (), "blur": (), "noise": (), "noise_seed": (2,)}
+
+
+class ChipStore:
+    """Reads chips as an image and one stack of labels, and remembers them where memory allows.
+
+    Args:
+        data: The datasets.
+        channels: 1 for buildings only, 2 for buildings and contacts.
+        cache_bytes: Memory that remembered chips may take.
+    """
+
+    def __init__(self, data: TrainingData, channels: int, cache_bytes: int = CACHE_BYTES) -> None:
+        self._channels = channels
+        chips = sum(map(len, data.train)) + len(data.validation)
+        pixel = data.bands * np.dtype(data.dtype).itemsize + channels
+        self._remember = chips * data.tile_size**2 * pixel <= cache_bytes
+        self._known: dict[tuple[str, str], tuple[NDArray[Any], NDArray[np.uint8]]] = {}
+
+    def read(self, chip: Chip) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Return image (H, W, bands) and labels (H, W, channels), where contacts nobody marked are ignored."""
+        key = str(chip.dataset.folder), chip.entry.name
+        if key in self._known:
+            return self._known[key]
+        image, label, contact = chip.dataset.read(chip.entry)
+        target = np.full((*label.shape, self._channels), IGNORE, np.uint8)
+        target[..., 0] = label
+        if contact is not None and self._channels > 1:
+            target[..., 1] = np.where(label == IGNORE, IGNORE, contact)
+        if self._remember:
+            self._known[key] = image, target
+        return image, target
+
+
+def find_built(data: TrainingData, store: ChipStore, progress: Progress) -> list[NDArray[np.bool_]]:
+    """Read every training chip once and tell which show a building, one array a dataset."""
+    total, done, built = sum(map(len, data.train)), 0, []
+    for chips in data.train:
+        found = np.zeros(len(chips), bool)
+        for index, chip in enumerate(chips):
+            found[index] = bool((store.read(chip)[1][..., 0] == 1).any())
+            done += 1
+            progress.update(done / total, f"Reading chip {done} of {total}")
+        built.append(found)
+    return built
+
+
+def epoch_batches(
+    data: TrainingData,
+    store: ChipStore,
+    built: Sequence[NDArray[np.bool_]],
+    scaling: tuple[Sequence[float], Sequence[float]],
+    *,
+    crop: int,
+    batch_size: int,
+    steps: int,
+    vary: bool,
+    seed: Sequence[int],
+) -> Any:
+    """Return the batches of an epoch as a `tf.data.Dataset`; the seed alone decides what is in them.
+
+    Args:
+        data: The datasets.
+        store: Where chips are read.
+        built: What `find_built` found.
+        scaling: Scale and offset of each band, as in the network.
+        crop: Side of the pieces in pixels.
+        batch_size: Pieces in a batch.
+        steps: Batches.
+        vary: Augment the chips, or only choose the place of the piece.
+        seed: Seed of the run and number of the epoch.
+
+    Returns:
+        Pairs of images (batch, crop, crop, bands) float32 in raw values and labels (batch, crop, crop, channels).
+    """
+    draw = augmentation.draw_variation if vary else augmentation.draw_place
+
+    def samples() -> Iterator[dict[str, Any]]:
+        rng = np.random.default_rng(list(seed))
+        for dataset, index in draw_epoch(built, steps * batch_size, rng):
+            image, target = store.read(data.train[dataset][index])
+            variation = draw(rng, (image.shape[0], image.shape[1]), crop, data.bands)
+            yield {"image": image, "target": target} | {f.name: getattr(variation, f.name) for f in fields(variation)}
+
+    channels = store.read(next(chip for chips in data.train for chip in chips))[1].shape[-1]
+    batches = tf.data.Dataset.from_generator(samples, output_signature=_signature(data, channels))
+    batches = batches.map(
+        lambda sample: _piece(sample, crop, data, scaling, vary), num_parallel_calls=2, deterministic=True
+    )
+    return batches.batch(batch_size, drop_remainder=True).prefetch(2)
+
+
+def _signature(data: TrainingData, channels: int) -> dict[str, Any]:
+    shapes = _SHAPES | {"matrix": (data.bands, data.bands), "bias": (data.bands,)}
+    signature = {
+        name: tf.TensorSpec(shape, tf.int32 if name == "noise_seed" else tf.float32) for name, shape in shapes.items()
+    }
+    signature["image"] = tf.TensorSpec((None, None, data.bands), tf.as_dtype(data.dtype))
+    signature["target"] = tf.TensorSpec((None, None, channels), tf.uint8)
+    return signature
+
+
+def _piece(
+    sample: dict[str, Any], crop: int, data: TrainingData, scaling: tuple[Sequence[float], Sequence[float]], vary: bool
+) -> tuple[Any, Any]:
+    image, target = augmentation.warp(sample["image"], sample["target"], sample["transform"], crop)
+    if vary:
+        scale, offset = (np.array(values, np.float32) for values in scaling)
+        unit = augmentation.recolour((image * scale + offset + 1.0) / 2.0, sample, clip=data.dtype == "uint8")
+        image = (unit * 2.0 - 1.0 - offset) / scale
+    channels = sample["target"].shape[-1]
+    return tf.ensure_shape(image, (crop, crop, data.bands)), tf.ensure_shape(target, (crop, crop, channels))
