@@ -166,11 +166,9 @@ def _frames(dataset: DatasetReader, ground: GroundFrame | None) -> tuple[Callabl
 
     @cache
     def frame_at(column: int, row: int) -> GroundFrame:
-        x, y = (
-            min((column + 0.5) * cell, (column * cell + width) / 2),
-            min((row + 0.5) * cell, (row * cell + height) / 2),
-        )
-        there = step * (x, y)
+        stop = min((column + 1) * cell, width), min((row + 1) * cell, height)
+        middle = (np.array([[column, row]]) * cell + stop) / 2
+        there = np.concatenate(_on_map(middle, step)).tolist()
         return local_frame(dataset.crs, (*there, *there))
 
     return frame_at, cell

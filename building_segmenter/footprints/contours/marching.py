@@ -121,7 +121,8 @@ def _heading(across: Indices, width: int) -> Indices:
 
 
 def _keys(within: Indices, outside: Indices, width: int) -> Indices:
-    return 2 * np.minimum(within, outside) + (np.abs(outside - within) == width)
+    keys: Indices = 2 * np.minimum(within, outside) + (np.abs(outside - within) == width)
+    return keys
 
 
 def _next(
