@@ -122,5 +122,5 @@ def _adapted_kernel(kernel: NDArray[np.float32], bands: int) -> NDArray[np.float
     mean = kernel.mean(axis=2, keepdims=True)
     own = kernel if bands > 3 else kernel[:, :, :0]
     further = np.repeat(mean, bands - own.shape[2], axis=2)
-    adapted: NDArray[np.float32] = np.concatenate([own, further], axis=2) * (3.0 / bands)
+    adapted: NDArray[np.float32] = (np.concatenate([own, further], axis=2) * (3.0 / bands)).astype(np.float32)
     return adapted

@@ -92,18 +92,18 @@ def _loaded(path: str | os.PathLike[str]) -> Any:
 
 
 def _check_segmentation(model: Any, facts: ModelFacts, source: str) -> None:
-    expected_in, expected_out = (None, None, None, len(facts.bands)), len(facts.channels)
-    shape_in, shape_out = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    shape_in: Any = getattr(model, "input_shape", None)
+    shape_out: Any = getattr(model, "output_shape", None)
     if not _is_image(shape_in) or not _is_image(shape_out):
         raise ModelError(
             f"The model {source} is not a segmentation model: it turns {shape_in} into {shape_out}, not an image"
             " into a plane of probabilities.",
             "Use a model that Train model made.",
         )
-    if shape_in[-1] != expected_in[-1] or shape_out[-1] != expected_out:
+    if shape_in[-1] != len(facts.bands) or shape_out[-1] != len(facts.channels):
         raise ModelError(
             f"The model {source} contradicts its facts: it has {shape_in[-1]} bands and {shape_out[-1]} channels,"
-            f" they say {expected_in[-1]} and {expected_out}.",
+            f" they say {len(facts.bands)} and {len(facts.channels)}.",
             "The file was changed after training: copy it again, or train the model again.",
         )
 

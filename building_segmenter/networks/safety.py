@@ -48,7 +48,7 @@ _MODULES = (
 # Of these modules only what computes on tensors may be named: operations of a graph lie in modules of their own.
 _OPERATION_MODULES = "keras.src.ops."
 _REFUSED_CLASSES = ("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer", "Wrapper")
-_PLAIN_VALUES = ("__tensor__", "__numpy__", "__tuple__", "__bytes__", "__ellipsis__", "__typespec__")
+_PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__bytes__", "__ellipsis__")
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def _check_class(config: Mapping[str, Any], source: str) -> None:
     name, module, registered = config["class_name"], config.get("module"), config.get("registered_name")
     if not isinstance(name, str):
         raise _unsafe(source, f"it names a class {name!r}")
-    if name in _PLAIN_VALUES and name != "__typespec__":
+    if name in _PLAIN_VALUES:
         return
     if name in _REFUSED_CLASSES or name.startswith("__lambda"):
         raise UnsafeModelError(

@@ -5,48 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from building_segmenter.chips.dataset import ChipDataset, ChipEntry
 from building_segmenter.errors import BandsError, InputUnreadableError, InvalidParameterError, NoDataError
 
 IGNORE = 255
 """Value of label pixels that nobody knows; they count neither in the loss nor in a metric."""
 
 _GSD_TOLERANCE = 0.25
-
-
-class ChipEntry(Protocol):
-    """One chip of a dataset."""
-
-    @property
-    def name(self) -> str:
-        """Name of the chip, unique in its dataset."""
-
-    @property
-    def split(self) -> str:
-        """`train` or `validation`."""
-
-
-class ChipDataset(Protocol):
-    """A folder of chips, as `chips.dataset.open_dataset` returns it."""
-
-    folder: Path
-    gsd: tuple[float, float]
-    tile_size: int
-    bands: int
-    dtype: str
-    statistics: Sequence[dict[str, float]]
-    classes: Sequence[dict[str, Any]]
-
-    def split(self, name: str) -> Sequence[Any]:
-        """Return the entries of a split."""
-
-    def read(self, entry: Any) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Return image (H, W, bands), label (H, W) and building contacts (H, W) or None."""
 
 
 @dataclass(frozen=True)

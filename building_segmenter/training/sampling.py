@@ -43,7 +43,8 @@ def _shares(built: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
         if 0.0 < empty < 1.0:
             empty = min(empty, _EMPTY_SHARE)
         shares += [total * (1.0 - empty), total * empty]
-    return np.array(shares) / np.sum(shares)
+    weights = np.array(shares, np.float64)
+    return weights / float(weights.sum())
 
 
 def _whole_counts(shares: NDArray[np.float64], draws: int) -> NDArray[np.int64]:
