@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from building_segmenter.networks.facts import ModelFacts
+from building_segmenter.reports import pictures
+from building_segmenter.reports.charts import line_chart
+from building_segmenter.reports.page import escape, page, table
+
+_METRIC_NAMES = {"iou": "IoU", "precision": "Precision", "recall": "Recall", "f1": "F1"}
 
 
 @dataclass(frozen=True)
@@ -53,5 +59,106 @@ class RunReport:
 
 
 def render_run_report(report: RunReport) -> str:
-    """Return the report as HTML."""
-    return f"<!doctype html><title>{report.facts.name}</title>"
+    """Return the report as HTML: metrics, curves, threshold, sample predictions, and how to repeat the run."""
+    facts = report.facts
+    lead = (
+        f"{facts.architecture}; {len(facts.bands)} bands at {facts.gsd:.3g} m; trained {facts.created};"
+        f" epoch {report.best_epoch} of {len(report.history)} was kept."
+    )
+    sections = [
+        ("Validation", _validation(report)),
+        ("Course of the training", _curves(report)),
+        ("Choice of the threshold", _threshold(report)),
+        ("Validation chips, best first, worst last", _samples(report)),
+        ("Epochs", _history(report)),
+        ("To repeat this run", _recipe(report)),
+    ]
+    return page(f"Training of {facts.name}", lead, sections)
+
+
+def _validation(report: RunReport) -> str:
+    metrics = [[_METRIC_NAMES.get(name, name), value] for name, value in report.facts.metrics.items()]
+    count = report.confusion
+    confusion = [
+        ["Building", count["tp"], count["fn"]],
+        ["Ground", count["fp"], count["tn"]],
+    ]
+    return (
+        f"<p>Over all valid pixels of the validation chips, at threshold {report.facts.threshold:.2f}.</p>"
+        f'<div class="row">{table(metrics, ("Metric", "Value"))}'
+        f"{table(confusion, ('In truth', 'called building', 'called ground'), 'Pixels')}</div>"
+    )
+
+
+def _curves(report: RunReport) -> str:
+    best = (float(report.best_epoch), "kept")
+    overlap = {"training": _column(report, "iou"), "validation": _column(report, "val_iou")}
+    loss = {"training (with Dice)": _column(report, "loss"), "validation (cross-entropy)": _column(report, "val_loss")}
+    rate = {"new layers": _column(report, "learning_rate")}
+    return (
+        f'<div class="row">{line_chart("IoU of buildings", overlap, "Epoch", (0.0, 1.0), best)}'
+        f"{line_chart('Loss', loss, 'Epoch', None, best)}{line_chart('Learning rate', rate, 'Epoch')}</div>"
+    )
+
+
+def _threshold(report: RunReport) -> str:
+    series = {
+        shown: [(row["threshold"], row[name]) for row in report.thresholds] for name, shown in _METRIC_NAMES.items()
+    }
+    marker = (report.facts.threshold, f"chosen: {report.facts.threshold:.2f}")
+    return (
+        "<p>A higher threshold gives fewer and surer buildings. The one with the best IoU is stored in the model;"
+        " every tool that uses the model lets it be changed.</p>"
+        f"{line_chart('Metrics by threshold', series, 'Threshold', (0.0, 1.0), marker)}"
+    )
+
+
+def _samples(report: RunReport) -> str:
+    key = "".join(
+        f'<span class="key" style="background:rgb{colour}"></span>{name}'
+        for colour, name in (
+            (pictures.RIGHT, "found"),
+            (pictures.MISSED, "missed"),
+            (pictures.FALSE, "falsely found"),
+            (pictures.UNKNOWN, "not judged"),
+        )
+    )
+    shown = "".join(_sample(sample, report.facts.threshold) for sample in report.samples)
+    return f"<p>Building pixels:{key}</p>{shown}" if shown else "<p>No validation chip shows a building.</p>"
+
+
+def _sample(sample: Sample, threshold: float) -> str:
+    overlay = pictures.outcome_overlay(sample.image, sample.label, sample.probability >= threshold)
+    grey = np.rint(sample.probability * 255).astype(np.uint8)
+    return (
+        f'<div class="row">{pictures.picture(pictures.as_rgb(sample.image), sample.title)}'
+        f"{pictures.picture(overlay, f'truth and prediction, IoU {sample.iou:.3f}')}"
+        f"{pictures.picture(grey, 'probability')}</div>"
+    )
+
+
+def _history(report: RunReport) -> str:
+    head = list(report.history[0])
+    return table([[row[name] for name in head] for row in report.history], head)
+
+
+def _recipe(report: RunReport) -> str:
+    training = report.facts.training
+    options = [[name.upper(), _plain(value)] for name, value in training.get("options", {}).items()]
+    datasets = training.get("datasets", [])
+    head = list(datasets[0]) if datasets else []
+    versions = [[name, value] for name, value in training.get("versions", {}).items()]
+    facts = json.dumps({"scale": report.facts.scale, "offset": report.facts.offset}, indent=1)
+    return (
+        f"{table(options, ('Parameter', 'Value'))}"
+        f"{table([[_plain(one[name]) for name in head] for one in datasets], head, 'Datasets')}"
+        f"{table(versions, ('Part', 'Version'))}<p>The network scales pixel values by</p><pre>{escape(facts)}</pre>"
+    )
+
+
+def _column(report: RunReport, name: str) -> list[tuple[float, float]]:
+    return [(float(row["epoch"]), float(row[name])) for row in report.history]
+
+
+def _plain(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
