@@ -59,15 +59,11 @@ class Field:
             excess = np.where(inside, np.float32(0.5), np.float32(-0.5))
         else:
             wide = stored.dtype if stored.dtype.kind == "f" else np.float32 if stored.itemsize <= 2 else np.float64
-            excess = ((stored.astype(wide, copy=False) - wide_number(wide, self.cut)) * self.scale).astype(np.float32)
+            # NumPy rounds a Python number to the array's type, so that a stored 0.7 equals the threshold 0.7.
+            excess = ((stored.astype(wide, copy=False) - self.cut) * self.scale).astype(np.float32)
         if valid is not None:
             excess[~valid] = np.nan
         return excess
-
-
-def wide_number(kind: Any, number: float) -> Any:
-    """Return a number rounded as the raster's own values are, so that a value that is the threshold equals it."""
-    return np.dtype(kind).type(number)
 
 
 def field_of(dataset: DatasetReader, band: int, threshold: float, value: int | None) -> Field:
@@ -140,7 +136,7 @@ def excess_bands(dataset: DatasetReader, field: Field, progress: Progress) -> It
 
 
 def _between_integers(number: float, scale: float) -> float:
-    # A scale such as 1/254 is not exact: without the hair's breadth 0.5 / (1 / 254) could become 128.
+    # A scale such as 1/254 is not exact: without the hair's breadth k/254 would for some k become k + 1.
     hair = 1e-6
     return math.ceil(number - hair) - 0.5 if scale > 0 else math.floor(number + hair) + 0.5
 
