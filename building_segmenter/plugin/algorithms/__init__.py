@@ -1,0 +1,23 @@
+"""The algorithms of the provider, one file each."""
+
+from __future__ import annotations
+
+from building_segmenter.plugin.algorithms.checkenvironment import CheckEnvironment
+from building_segmenter.plugin.algorithms.exporttrainingchips import ExportTrainingChips
+from building_segmenter.plugin.algorithms.extractbuildings import ExtractBuildings
+from building_segmenter.plugin.algorithms.polygonizemask import PolygonizeMask
+from building_segmenter.plugin.algorithms.regularizefootprints import RegularizeFootprints
+from building_segmenter.plugin.algorithms.segmentraster import SegmentRaster
+from building_segmenter.plugin.algorithms.setupenvironment import SetupEnvironment
+from building_segmenter.plugin.algorithms.trainmodel import TrainModel
+
+ALGORITHMS = (
+    ExtractBuildings,
+    SegmentRaster,
+    PolygonizeMask,
+    RegularizeFootprints,
+    ExportTrainingChips,
+    TrainModel,
+    SetupEnvironment,
+    CheckEnvironment,
+)

@@ -1,0 +1,25 @@
+"""The algorithm *Train model*."""
+
+from __future__ import annotations
+
+from building_segmenter.plugin.algorithms.base import TaskAlgorithm
+
+
+class TrainModel(TaskAlgorithm):
+    """From training chips to a model."""
+
+    ID = "trainmodel"
+    TITLE = "Train model"
+    GROUP = "training"
+    TASK = "train"
+    TAGS = ("training", "deep learning", "model", "segmentation", "train deep learning model")
+    HELP = """
+Trains a model to find buildings, from folders made by Export training chips.
+
+The backbone, which has seen many images, is kept as it is for the first epochs while the new layers learn; then all
+layers learn together. The model of the epoch that was best on the validation ground is kept. Beside the model, a
+table and a report with curves and sample predictions are written.
+
+Training needs the environment with the profile train (Set up environment), takes hours without a graphics card, and
+can be cancelled at any time.
+"""

@@ -1,0 +1,90 @@
+"""Layers across the border: what the engine, which knows nothing of QGIS, can open itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Optional
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProviderRegistry,
+    QgsRasterLayer,
+)
+
+from building_segmenter.errors import BuildingSegmenterError, InputNotFoundError, InputUnreadableError
+
+VECTOR_FORMATS = ["gpkg", "shp", "geojson", "json", "fgb", "gml", "kml", "sqlite", "gdb", "tab", "parquet"]
+"""Endings of vector files that the engine opens as they are; all else is exported to a GeoPackage first."""
+
+
+def raster_source(layer: Optional[QgsRasterLayer], value: Any, name: str, feedback: QgsProcessingFeedback) -> str:
+    """Return what GDAL opens for a raster layer: a path, a VRT, `/vsicurl/...`, or a subdataset.
+
+    Args:
+        layer: The layer that Processing found, or None.
+        value: What the user gave, for error messages.
+        name: The parameter's name.
+        feedback: Hears of warnings.
+
+    Raises:
+        InputNotFoundError: There is no such layer or file.
+        InputUnreadableError: It is no raster, or none that GDAL opens.
+    """
+    if layer is None:
+        raise layer_not_found(value, name)
+    if not layer.isValid():
+        raise InputUnreadableError(f"{name}, {layer.source()}, cannot be read.", "Check that it opens in QGIS.")
+    if layer.providerType() != "gdal":
+        raise InputUnreadableError(
+            f"{name}, {layer.name()}, is a layer of the kind {layer.providerType()}, which has no file.",
+            "Save the part of it that you need as GeoTIFF (Export > Save As), and use that.",
+        )
+    parts = QgsProviderRegistry.instance().decodeUri("gdal", layer.source())
+    if parts.get("openOptions"):
+        raise InputUnreadableError(
+            f"{name}, {layer.name()}, is opened with options of its own: {', '.join(parts['openOptions'])}.",
+            "Make a VRT with these options (Raster > Miscellaneous > Build virtual raster), and use that.",
+        )
+    if layer.crs() != layer.dataProvider().crs():
+        feedback.pushWarning(
+            f"{layer.name()} has {layer.crs().authid() or 'no CRS'} in this project, but another CRS, or none, in its"
+            " file, and the file's counts here. To change the file, use Assign projection."
+        )
+    return layer.source()
+
+
+def vector_source(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict[str, Any],
+    name: str,
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+) -> Optional[str]:
+    """Return `path` or `path|layername=NAME` for a vector parameter, exported if it has no file as it is.
+
+    Selections, filters, and layers in memory or a database are exported to a temporary GeoPackage.
+
+    Raises:
+        InputNotFoundError: There is no such layer or file.
+    """
+    if parameters.get(name) in (None, ""):
+        return None
+    if algorithm.parameterAsSource(parameters, name, context) is None:
+        raise layer_not_found(parameters[name], name)
+    path, layer = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
+        parameters, name, context, VECTOR_FORMATS, "gpkg", feedback
+    )
+    return f"{path}|layername={layer}" if layer else path
+
+
+def layer_not_found(value: Any, name: str) -> BuildingSegmenterError:
+    """Return the error for an input that QGIS does not find as a layer, or cannot read."""
+    if isinstance(value, str) and os.path.exists(value):
+        return InputUnreadableError(
+            f"{name}, {value}, cannot be read as a layer.",
+            "Check that it opens in QGIS: it may be damaged, or of another kind.",
+        )
+    shown = value if isinstance(value, str) else "the layer"
+    return InputNotFoundError(f"{name}, {shown}, does not exist.", "Check the path or the name of the layer.")

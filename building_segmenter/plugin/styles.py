@@ -1,0 +1,81 @@
+"""How results look when QGIS loads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsColorRampShader,
+    QgsFillSymbol,
+    QgsProcessingContext,
+    QgsProcessingLayerPostProcessorInterface,
+    QgsRasterLayer,
+    QgsRasterShader,
+    QgsRendererCategory,
+    QgsSingleBandPseudoColorRenderer,
+    QgsSingleSymbolRenderer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtGui import QColor
+
+_REGULARIZED = {"color": "46,134,193,70", "outline_color": "#1b4f72", "outline_width": "0.4"}
+_KEPT = {"color": "230,126,34,90", "outline_color": "#a04000", "outline_width": "0.4"}
+
+_alive: dict[str, QgsProcessingLayerPostProcessorInterface] = {}
+
+
+def style_on_load(path: str, context: QgsProcessingContext) -> None:
+    """Style an output when it is loaded into the project, if it will be."""
+    if not context.willLoadLayerOnCompletion(path):
+        return
+    # QGIS keeps no reference, so the object would be gone when the layer is loaded.
+    _alive[path] = _Styler()
+    context.layerToLoadOnCompletionDetails(path).setPostProcessor(_alive[path])
+
+
+class _Styler(QgsProcessingLayerPostProcessorInterface):
+    def postProcessLayer(self, layer: Any, context: Any, feedback: Any) -> None:
+        """Give the layer its style."""
+        apply_style(layer)
+
+
+def apply_style(layer: Any) -> None:
+    """Give a layer of footprints or of probabilities its style."""
+    if isinstance(layer, QgsVectorLayer):
+        layer.setRenderer(_footprints(layer))
+    elif isinstance(layer, QgsRasterLayer):
+        layer.setRenderer(_probabilities(layer))
+    else:
+        return
+    layer.triggerRepaint()
+
+
+def _footprints(layer: QgsVectorLayer) -> Any:
+    regularized, kept = QgsFillSymbol.createSimple(_REGULARIZED), QgsFillSymbol.createSimple(_KEPT)
+    if layer.fields().indexOf("status") < 0:
+        return QgsSingleSymbolRenderer(regularized)
+    categories = [
+        QgsRendererCategory(0, regularized, "Regularized"),
+        QgsRendererCategory(1, kept, "Original kept"),
+    ]
+    return QgsCategorizedSymbolRenderer("status", categories)
+
+
+def _probabilities(layer: QgsRasterLayer) -> QgsSingleBandPseudoColorRenderer:
+    ramp = QgsColorRampShader(0.0, 1.0)
+    ramp.setColorRampType(QgsColorRampShader.Type.Interpolated)
+    ramp.setColorRampItemList(
+        [
+            QgsColorRampShader.ColorRampItem(0.0, QColor(255, 255, 204, 0), "0"),
+            QgsColorRampShader.ColorRampItem(0.25, QColor(254, 217, 118, 110), "0.25"),
+            QgsColorRampShader.ColorRampItem(0.5, QColor(253, 141, 60, 180), "0.5"),
+            QgsColorRampShader.ColorRampItem(1.0, QColor(177, 0, 38, 220), "1"),
+        ]
+    )
+    shader = QgsRasterShader()
+    shader.setRasterShaderFunction(ramp)
+    renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1, shader)
+    renderer.setClassificationMin(0.0)
+    renderer.setClassificationMax(1.0)
+    return renderer
