@@ -85,6 +85,22 @@ def new_folder(final: str | os.PathLike[str], replaceable: str) -> Iterator[Path
             os.replace(filled, target)
 
 
+@contextmanager
+def side_folder(final: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a folder for what is needed on the way to an output; it goes away when the block ends.
+
+    It lies beside the output, where there is room for results, not in the system's folder for small things.
+
+    Raises:
+        OutputNotWritableError: The folder of the output is missing or not writable.
+        DiskFullError: The block failed and its disk has no room left.
+    """
+    target = Path(final).absolute()
+    _check_folder(target.parent, target)
+    with _scratch_folder(target.with_name(f"{target.name}.side")) as folder:
+        yield folder
+
+
 def remove_scratch() -> None:
     """Remove all scratch of this process: the last act of a worker that is cut off."""
     for folder in list(_in_use):

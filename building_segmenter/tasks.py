@@ -242,7 +242,7 @@ class TrainModel(Task):
 
 
 @dataclass(frozen=True)
-class _Prediction(Task):
+class PredictionTask(Task):
     """What all tasks that run a model over a raster have in common."""
 
     input: str = _required("raster", "Image", "Raster to search for buildings: any raster that GDAL opens.")
@@ -299,7 +299,7 @@ class _Prediction(Task):
 
 
 @dataclass(frozen=True)
-class SegmentRaster(_Prediction):
+class SegmentRaster(PredictionTask):
     """Predict the probability of buildings for every pixel of an image."""
 
 
@@ -307,7 +307,7 @@ _REGULARIZE_METHODS = ("right-angles",)
 
 
 @dataclass(frozen=True)
-class ExtractBuildings(_Prediction):
+class ExtractBuildings(PredictionTask):
     """Extract regularized building footprints from an image in one run."""
 
     output: str = _required(

@@ -1,0 +1,71 @@
+# Building Segmenter. `make demo` shows it, `make test` tests it; both do all their own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full lint package install lock train-default-model clean
+
+SHELL := /bin/bash
+ENGINE := .venv/bin/python
+QGIS_PYTHON := .venv-qgis/bin/python
+PROFILE := $(CURDIR)/build/profile
+REQUIREMENTS := building_segmenter/requirements
+PIP_OPTIONS := --disable-pip-version-check --quiet --require-hashes
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+
+setup: build/.system .venv/.made build/.profile ## Make the environments and the QGIS profile build/profile
+
+build/.system: tools/system-packages.sh
+	tools/system-packages.sh
+	@mkdir -p build && touch $@
+
+# Nothing but the locked packages goes in; the project itself is linked by a path file.
+.venv/.made: $(REQUIREMENTS)/dev.txt tools/find-python.sh | build/.system
+	python=$$(tools/find-python.sh $(PYTHON)) && "$$python" -m venv --clear .venv
+	$(ENGINE) -m pip install $(PIP_OPTIONS) -r $(REQUIREMENTS)/dev.txt
+	@echo "$(CURDIR)" > "$$($(ENGINE) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/building_segmenter.pth"
+	@touch $@
+
+.venv-qgis/.made: tests/requirements-qgis.txt | build/.system
+	/usr/bin/python3 -m venv --clear --system-site-packages .venv-qgis
+	$(QGIS_PYTHON) -m pip install --disable-pip-version-check --quiet -r tests/requirements-qgis.txt
+	@touch $@
+
+build/.profile: tools/make-profile.sh metadata.txt .venv/.made | build/.system
+	rm -rf $(PROFILE)
+	tools/make-profile.sh $(PROFILE) $(CURDIR)/$(ENGINE)
+	@touch $@
+
+demo: setup ## Extract footprints through QGIS: of a drawn scene, or RASTER=path.tif (TRUTH=polygons optional)
+	$(ENGINE) -m demo.run $(if $(RASTER),--raster "$(RASTER)") $(if $(TRUTH),--truth "$(TRUTH)")
+
+test: setup .venv-qgis/.made ## Run the engine's, the plugin's and the end-to-end tests
+	$(ENGINE) -m pytest tests -m "not slow" --ignore=tests/plugin
+	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest tests/plugin -m "not slow"
+
+test-full: setup .venv-qgis/.made ## Run all tests, the slow ones too
+	$(ENGINE) -m pytest tests --ignore=tests/plugin
+	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest tests/plugin
+
+lint: .venv/.made ## Check style, types, imports between rooms, and Python 3.9 syntax of the plugin
+	$(ENGINE) -m ruff check .
+	$(ENGINE) -m ruff format --check .
+	$(ENGINE) -m mypy
+	.venv/bin/lint-imports
+	.venv/bin/vermin -t=3.9- --no-tips --violations building_segmenter/plugin building_segmenter/tasks.py \
+		building_segmenter/errors.py building_segmenter/__init__.py
+
+package: ## Make the plugin's zip in dist/
+	/usr/bin/python3 tools/package.py dist
+
+install: package ## Install the plugin into your QGIS profile (QGIS_PROFILE=folder to choose another)
+	/usr/bin/python3 tools/install.py dist $(QGIS_PROFILE)
+
+lock: .venv/.made ## Renew the locked requirements
+	tools/lock.sh
+
+train-default-model: .venv/.made ## Train the shipped model from DATA=folder with BACKBONE=weights file
+	$(ENGINE) tools/train_default_model.py --data "$(or $(DATA),../shared/data)" \
+		--backbone "$(or $(BACKBONE),../shared/weights/mobilenetv2_1.0_160_notop.weights.h5)"
+
+clean: ## Remove everything that make made
+	rm -rf .venv .venv-qgis build dist demo/footprints.* demo/out

@@ -1,0 +1,168 @@
+"""The command line: one command a task, its arguments and options made from the task's declaration."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import traceback
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bar, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from building_segmenter import __version__, engine, scratch, tasks
+from building_segmenter.errors import BuildingSegmenterError
+from building_segmenter.progress import Progress
+
+_TYPES: dict[str, Any] = {"integer": int, "number": float, "distance": float, "area": float, "fraction": float}
+
+
+class TerminalSink:
+    """Shows progress as a bar on a terminal, and as a line every tenth elsewhere; all of it on stderr."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=self._console, transient=True) if self._console.is_terminal else None
+        self._shown = self._bar.add_task("Starting", total=1.0) if self._bar else None
+        self._last_tenth = -1
+
+    def __enter__(self) -> TerminalSink:
+        """Start drawing."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+        if self._bar:
+            self._bar.stop()
+
+    def progress(self, fraction: float, stage: str, eta_s: float | None) -> None:
+        """Show how far the task is."""
+        if self._bar and self._shown is not None:
+            self._bar.update(self._shown, completed=fraction, description=stage)
+        elif int(fraction * 10) > self._last_tenth:
+            self._last_tenth = int(fraction * 10)
+            left = f", {eta_s:.0f} s left" if eta_s is not None else ""
+            self._console.print(f"{fraction:4.0%} {stage}{left}", soft_wrap=True, markup=False)
+
+    def log(self, message: str) -> None:
+        """Show a line."""
+        self._console.print(message, soft_wrap=True, markup=False)
+
+    def warning(self, message: str) -> None:
+        """Show a warning."""
+        self._console.print(f"Warning: {message}", style="yellow", soft_wrap=True, markup=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="building-segmenter")
+def main() -> None:
+    """From an aerial image to clean building footprints."""
+
+
+def run_task(task: tasks.Task, as_json: bool) -> None:
+    """Run a task in this terminal and end the process with its exit status.
+
+    Ctrl-C stops the task within a moment and leaves nothing half-made; a second one ends the process at once.
+    """
+    cancelled = threading.Event()
+    _stop_on_signals(cancelled)
+    with TerminalSink() as sink:
+        result, status = _outcome(task, Progress(sink, cancelled), sink)
+    if result is not None:
+        click.echo(json.dumps(result) if as_json else _as_lines(result))
+    sys.exit(status)
+
+
+def _outcome(task: tasks.Task, progress: Progress, sink: TerminalSink) -> tuple[dict[str, Any] | None, int]:
+    try:
+        return engine.run(task, progress), 0
+    except BuildingSegmenterError as error:
+        return None, _report(error)
+    except MemoryError:
+        click.echo("Error [out-of-memory]: the machine has too little memory for this task.", err=True)
+        return None, 1
+    except Exception:
+        sink.log(traceback.format_exc())
+        click.echo("Error [internal]: this is a mistake of ours. Please report it with the lines above.", err=True)
+        return None, 1
+    finally:
+        scratch.remove_scratch()
+
+
+def _report(error: BuildingSegmenterError) -> int:
+    click.echo(f"Error [{error.code}]: {error.message}", err=True)
+    if error.hint:
+        click.echo(error.hint, err=True)
+    return error.exit_status
+
+
+def _stop_on_signals(cancelled: threading.Event) -> None:
+    def stop(number: int, frame: Any) -> None:
+        cancelled.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), stop)
+
+
+def _as_lines(result: dict[str, Any]) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in result.items())
+
+
+def _command(name: str, task: type[tasks.Task]) -> click.Command:
+    parameters: list[click.Parameter] = []
+    for field, option in tasks.options_of(task).items():
+        positional = option.required and (option.kind in tasks.INPUT_KINDS or field == "output")
+        make = _argument if positional else _option
+        parameters.append(make(field, option, tasks.default_of(task, field)))
+    parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the result as one line of JSON."))
+
+    def run(as_json: bool, **values: Any) -> None:
+        try:
+            built = tasks.build_task(name, {key: value for key, value in values.items() if value not in (None, ())})
+        except BuildingSegmenterError as error:
+            sys.exit(_report(error))
+        run_task(built, as_json)
+
+    arguments = [f"{field.upper()}: {option.help}" for field, option in _positionals(task)]
+    text = f"{task.__doc__}\n\n" + "\n\n".join(arguments)
+    return click.Command(name, callback=run, params=parameters, help=text, short_help=task.__doc__)
+
+
+def _positionals(task: type[tasks.Task]) -> list[tuple[str, tasks.Option]]:
+    return [
+        (field, option)
+        for field, option in tasks.options_of(task).items()
+        if option.required and (option.kind in tasks.INPUT_KINDS or field == "output")
+    ]
+
+
+def _argument(field: str, option: tasks.Option, default: Any) -> click.Parameter:
+    return click.Argument([field], required=True, nargs=-1 if option.kind == "folders" else 1)
+
+
+def _option(field: str, option: tasks.Option, default: Any) -> click.Parameter:
+    flag = "--" + field.replace("_", "-")
+    unit = f" [{option.unit}]" if option.unit else ""
+    if option.kind == "flag":
+        return click.Option([f"{flag}/--no-{flag[2:]}", field], default=default, show_default=True, help=option.help)
+    facts: dict[str, Any] = {"help": option.help + unit, "default": default, "show_default": default is not None}
+    if option.kind == "choice":
+        facts["type"] = click.Choice(option.choices)
+    elif option.kind == "extent":
+        facts |= {"nargs": 4, "type": float, "metavar": "XMIN YMIN XMAX YMAX"}
+    elif option.kind == "bands":
+        facts |= {"metavar": "B,B,..."}
+    else:
+        facts["type"] = _TYPES.get(option.kind, str)
+    return click.Option([flag, field], **facts)
+
+
+for _name, _task in tasks.TASKS.items():
+    main.add_command(_command(_name, _task))

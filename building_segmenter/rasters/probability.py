@@ -1,0 +1,86 @@
+"""Writing probability rasters: uint8, 0..254 with scale 1/254, 255 nodata, tiled and compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from building_segmenter.errors import DiskFullError
+
+FULL = 254
+NODATA = 255
+_BLOCK = 512
+
+
+def quantized(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return probabilities 0..1 as stored values; 255 where not valid."""
+    stored = np.clip(probability * FULL + 0.5, 0, FULL).astype(np.uint8)
+    return np.where(valid, stored, np.uint8(NODATA))
+
+
+@contextmanager
+def probability_writer(
+    path: Path, width: int, height: int, transform: Affine, crs: Any, names: tuple[str, ...]
+) -> Iterator[DatasetWriter]:
+    """Open a probability raster for writing rows from top to bottom.
+
+    Args:
+        path: A scratch path; see `building_segmenter.scratch`.
+        width: Pixels in a row.
+        height: Rows.
+        transform: From pixels to the CRS.
+        crs: CRS, or None.
+        names: What each band is the probability of.
+
+    Raises:
+        DiskFullError: The file does not hold all that was written.
+    """
+    profile = {
+        "driver": "GTiff",
+        "width": width,
+        "height": height,
+        "count": len(names),
+        "dtype": "uint8",
+        "nodata": NODATA,
+        "crs": crs,
+        "transform": transform,
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "compress": "deflate",
+        "zlevel": 1,
+        "interleave": "band",
+        "bigtiff": "if_safer",
+    }
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.scales = (1 / FULL,) * len(names)
+        for band, name in enumerate(names, start=1):
+            dataset.set_band_description(band, f"Probability of {name}")
+        yield dataset
+    _check_whole(path)
+
+
+def write_rows(dataset: DatasetWriter, row: int, values: NDArray[np.uint8]) -> None:
+    """Write rows (bands, rows, width) from `row` on."""
+    dataset.write(values, window=Window(0, row, values.shape[2], values.shape[1]))
+
+
+def _check_whole(path: Path) -> None:
+    # libtiff only logs that blocks could not be written when a file is closed on a full disk.
+    try:
+        with rasterio.open(path) as dataset:
+            row = dataset.height - 1
+            dataset.read(dataset.count, window=Window(dataset.width - 1, row, 1, 1))
+    except rasterio.errors.RasterioError as error:
+        raise DiskFullError(
+            f"The probability raster {path.name} could not be written to its end.", "Free some space and run again."
+        ) from error
