@@ -11,6 +11,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from building_segmenter.errors import InputNotFoundError, ModelError
+from building_segmenter.networks import safety
 
 _FIRST_CONVOLUTION = "Conv1"
 _LOW_LEVEL, _LAST = "block_3_expand_relu", "block_13_expand_relu"
@@ -85,34 +86,39 @@ def _batch_norms(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def _pretrained(weights: str) -> keras.Model:
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise InputNotFoundError(
-            f"The file of backbone weights {weights} does not exist.",
-            "Check the path, or give imagenet (Keras downloads them) or none (start at random).",
-        )
+    return _downloaded_or_told() if weights == "imagenet" else _from_file(Path(weights))
+
+
+def _downloaded_or_told() -> keras.Model:
     try:
-        return (
-            keras.applications.MobileNetV2(
-                input_shape=(224, 224, 3), include_top=False, weights=weights if weights == "imagenet" else None
-            )
-            if weights == "imagenet"
-            else _from_file(weights)
-        )
+        return _downloaded()
     except Exception as error:
-        if weights == "imagenet":
-            raise ModelError(
-                f"Keras could not download the ImageNet weights: {error}",
-                "Connect to the network once, or give BACKBONE_WEIGHTS the path of a file of weights, or none.",
-            ) from error
         raise ModelError(
-            f"The file {weights} does not hold the weights of MobileNetV2 without its top: {error}",
-            "Give a .weights.h5 file that Keras wrote for this backbone, or imagenet, or none.",
+            f"Keras could not download the ImageNet weights: {error}",
+            "Connect to the network once, or give BACKBONE_WEIGHTS the path of a file of weights, or none.",
         ) from error
 
 
-def _from_file(path: str) -> keras.Model:
+def _downloaded() -> keras.Model:
+    return keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights="imagenet")
+
+
+def _from_file(path: Path) -> keras.Model:
+    if not path.is_file():
+        raise InputNotFoundError(
+            f"The file of backbone weights {path} does not exist.",
+            "Check the path, or give imagenet (Keras downloads them) or none (start at random).",
+        )
+    safety.check_weights(path, str(path))
     model = keras.applications.MobileNetV2(input_shape=(None, None, 3), include_top=False, weights=None)
-    model.load_weights(path)
+    try:
+        with safety.no_weights_left_out():
+            model.load_weights(path)
+    except Exception as error:
+        raise ModelError(
+            f"The file {path} does not hold the weights of MobileNetV2 without its top: {error}",
+            "Give a .weights.h5 file that Keras wrote for this backbone, or imagenet, or none.",
+        ) from error
     return model
 
 

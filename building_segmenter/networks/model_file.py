@@ -82,7 +82,8 @@ def _facts_of(archive: zipfile.ZipFile, source: str) -> ModelFacts:
 
 def _loaded(path: str | os.PathLike[str]) -> Any:
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with safety.no_weights_left_out():
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

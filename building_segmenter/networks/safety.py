@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,7 +124,15 @@ def check_weights(file: Any, source: str) -> None:
         with h5py.File(file, "r") as weights:
             _check_group(weights, source, 0)
     except (OSError, RuntimeError, KeyError) as error:
-        raise ModelError(f"The weights of the model {source} are damaged: {error}", "Copy the file again.") from error
+        raise ModelError(f"The weights in {source} are damaged or no HDF5: {error}", "Copy the file again.") from error
+
+
+@contextmanager
+def no_weights_left_out() -> Iterator[None]:
+    """Make Keras fail where it only warns that a file lacks weights and the layer stays as it was drawn at random."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Skipping", category=UserWarning)
+        yield
 
 
 def _check_entries(archive: zipfile.ZipFile, source: str) -> None:

@@ -1,0 +1,7 @@
+"""Tests of networks work on any backend of Keras, which is chosen once a process; none of them computes in process."""
+
+import os
+import sys
+
+os.environ.setdefault("KERAS_BACKEND", "openvino")
+sys.modules.setdefault("openvino_telemetry", None)

@@ -1,0 +1,55 @@
+"""Which chips an epoch sees."""
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from building_segmenter.training.sampling import draw_epoch
+
+
+def drawn(built, draws, seed=0):
+    return draw_epoch([np.array(chips, bool) for chips in built], draws, np.random.default_rng(seed))
+
+
+@given(
+    built=st.lists(st.lists(st.booleans(), max_size=30), min_size=1, max_size=4).filter(lambda b: any(map(len, b))),
+    draws=st.integers(1, 100),
+    seed=st.integers(0, 9),
+)
+def test_draws_exactly_as_many_chips_as_asked_and_all_exist(built, draws, seed):
+    picks = drawn(built, draws, seed)
+    assert len(picks) == draws
+    assert all(0 <= chip < len(built[dataset]) for dataset, chip in picks)
+
+
+def test_same_seed_same_draws():
+    built = [[True] * 9 + [False] * 9, [True] * 3]
+    assert drawn(built, 21, 5) == drawn(built, 21, 5)
+    assert drawn(built, 21, 5) != drawn(built, 21, 6)
+
+
+def test_empty_chips_are_at_most_a_fifth_however_many_there_are():
+    picks = drawn([[True] * 10 + [False] * 990], 100)
+    assert sum(chip >= 10 for _, chip in picks) == 20
+
+
+def test_few_empty_chips_keep_their_natural_share():
+    picks = drawn([[True] * 90 + [False] * 10], 100)
+    assert sum(chip >= 90 for _, chip in picks) == 10
+
+
+def test_chips_are_drawn_once_before_any_is_drawn_again():
+    counts = Counter(chip for _, chip in drawn([[True] * 40], 100))
+    assert set(counts.values()) == {2, 3}
+    assert len(counts) == 40
+
+
+def test_small_dataset_counts_by_the_root_of_its_size():
+    counts = Counter(dataset for dataset, _ in drawn([[True] * 100, [True] * 400], 300))
+    assert counts == {0: 100, 1: 200}
+
+
+def test_datasets_of_empty_chips_only_still_train():
+    assert len(drawn([[False] * 7], 20)) == 20
