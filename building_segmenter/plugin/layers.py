@@ -33,7 +33,7 @@ def raster_source(layer: Optional[QgsRasterLayer], value: Any, name: str, feedba
         InputUnreadableError: It is no raster, or none that GDAL opens.
     """
     if layer is None:
-        raise layer_not_found(value, name)
+        raise input_not_found(value, name)
     if not layer.isValid():
         raise InputUnreadableError(f"{name}, {layer.source()}, cannot be read.", "Check that it opens in QGIS.")
     if layer.providerType() != "gdal":
@@ -72,19 +72,19 @@ def vector_source(
     if parameters.get(name) in (None, ""):
         return None
     if algorithm.parameterAsSource(parameters, name, context) is None:
-        raise layer_not_found(parameters[name], name)
+        raise input_not_found(parameters[name], name)
     path, layer = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
         parameters, name, context, VECTOR_FORMATS, "gpkg", feedback
     )
     return f"{path}|layername={layer}" if layer else path
 
 
-def layer_not_found(value: Any, name: str) -> BuildingSegmenterError:
-    """Return the error for an input that QGIS does not find as a layer, or cannot read."""
+def input_not_found(value: Any, name: str) -> BuildingSegmenterError:
+    """Return the error for an input that does not exist, or that QGIS cannot read."""
     if isinstance(value, str) and os.path.exists(value):
         return InputUnreadableError(
-            f"{name}, {value}, cannot be read as a layer.",
+            f"{name}, {value}, cannot be read.",
             "Check that it opens in QGIS: it may be damaged, or of another kind.",
         )
     shown = value if isinstance(value, str) else "the layer"
-    return InputNotFoundError(f"{name}, {shown}, does not exist.", "Check the path or the name of the layer.")
+    return InputNotFoundError(f"{name}, {shown}, does not exist.", "Check the path, or the name of the layer.")

@@ -141,7 +141,8 @@ def _bands(name: str, option: tasks.Option, default: Any) -> QgsProcessingParame
 
 
 def _band(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
-    return QgsProcessingParameterBand(name, option.label, default, RASTER)
+    # Optional although it has a default, because `qgis_process` 3.22 overlooks the default of a band.
+    return QgsProcessingParameterBand(name, option.label, default, RASTER, optional=True)
 
 
 def _raster_output(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:

@@ -15,7 +15,7 @@ from qgis.core import (
 
 from building_segmenter import tasks
 from building_segmenter.errors import InvalidParameterError, NoOverlapError
-from building_segmenter.plugin.layers import layer_not_found, raster_source, vector_source
+from building_segmenter.plugin.layers import input_not_found, raster_source, vector_source
 from building_segmenter.plugin.parameters import RASTER
 
 _PLACEHOLDER = "checked later"
@@ -53,8 +53,8 @@ class TaskValues:
                 options[name] = self._setting(name, option)
             elif option.required and self._given(name):
                 options[name] = _PLACEHOLDER
-            if option.kind in ("raster", "polygons") and self._given(name):
-                self._check_layer(name.upper(), option.kind)
+            if option.kind in ("raster", "polygons", "model", "file") and self._given(name):
+                self._check_input(name.upper(), option.kind)
         self._task(**options)
 
     def read_layers(self, feedback: QgsProcessingFeedback) -> None:
@@ -108,9 +108,9 @@ class TaskValues:
         if isinstance(raw, str):
             # As it is, so that the task refuses what it cannot read; QGIS would take it for the default.
             return _from_text(raw, option)
-        if name == "band" or option.kind == "integer":
+        if name == "band":
             return self._algorithm.parameterAsInt(parameters, key, context)
-        if option.kind in ("number", "distance", "area", "fraction"):
+        if option.kind in ("integer", "number", "distance", "area", "fraction"):
             return self._algorithm.parameterAsDouble(parameters, key, context)
         if option.kind == "choice":
             return self._algorithm.parameterAsEnumString(parameters, key, context)
@@ -124,13 +124,15 @@ class TaskValues:
         value = self._parameters.get(name.upper())
         return value is not None and value != NULL and value != "" and value != []
 
-    def _check_layer(self, key: str, kind: str) -> None:
+    def _check_input(self, key: str, kind: str) -> None:
         if kind == "raster":
-            found = self._algorithm.parameterAsRasterLayer(self._parameters, key, self._context)
+            found = self._algorithm.parameterAsRasterLayer(self._parameters, key, self._context) is not None
+        elif kind == "polygons":
+            found = self._algorithm.parameterAsSource(self._parameters, key, self._context) is not None
         else:
-            found = self._algorithm.parameterAsSource(self._parameters, key, self._context)
-        if found is None:
-            raise layer_not_found(self._parameters[key], key)
+            found = os.path.isfile(self._algorithm.parameterAsFile(self._parameters, key, self._context))
+        if not found:
+            raise input_not_found(self._parameters[key], key)
 
     def _extent(self, name: str) -> Optional[list[float]]:
         key, parameters, context = name.upper(), self._parameters, self._context

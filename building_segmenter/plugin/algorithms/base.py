@@ -113,21 +113,24 @@ class TaskAlgorithm(Algorithm):
         self, parameters: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         """Read from layers what must be read in the main thread."""
-        self._values = TaskValues(self, tasks.TASKS[self.TASK], parameters, context)
+        values = TaskValues(self, tasks.TASKS[self.TASK], parameters, context)
         try:
             self._check(parameters, context)
-            self._values.read_layers(feedback)
+            values.read_layers(feedback)
         except BuildingSegmenterError as error:
             raise as_processing_exception(error) from error
+        self._values = values
         return True
 
     def processAlgorithm(
         self, parameters: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict:
         """Run the task and return the paths of its outputs."""
+        # Not kept: together with this object it is a cycle that holds the context until after QGIS has gone.
+        values, self._values = self._values, None
         try:
             python = find_engine_python(os.environ, settings.engine_python_setting())
-            options = self._values.options(feedback)
+            options = values.options(feedback)
             client = Client(python, settings.engine_environment())
             with cancelled_by_interrupt(feedback):
                 result = client.run({"task": self.TASK, "options": options}, FeedbackListener(feedback))
