@@ -131,9 +131,7 @@ def _part(rng: np.random.Generator, room: Box, least: float, most: float) -> Box
     return Box(left, top, left + width, top + depth)
 
 
-def _raise(
-    rng: np.random.Generator, plot: Plot, box: Box, form: str, material: str, style: Style | None
-) -> Building:
+def _raise(rng: np.random.Generator, plot: Plot, box: Box, form: str, material: str, style: Style | None) -> Building:
     """Build on a box of a plot; without a style, one storey."""
     storeys = int(rng.integers(style.storeys[0], style.storeys[1] + 1)) if style else 1
     eaves = 2.6 * storeys + float(rng.uniform(0, 1.2))

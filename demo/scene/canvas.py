@@ -153,7 +153,7 @@ def average(samples: Floats) -> Floats:
 
 def vary(rng: np.random.Generator, colour: Sequence[float], spread: float = 0.05) -> Colour:
     """Return a colour a little lighter or darker and a little off in hue."""
-    varied = np.asarray(colour) * rng.normal(1, spread) + rng.normal(0, spread / 4, 3)
+    varied = np.asarray(colour) * rng.normal(1, spread) * rng.normal(1, spread / 3, 3)
     red, green, blue = np.clip(varied, 0.02, 0.98)
     return float(red), float(green), float(blue)
 

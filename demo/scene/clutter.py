@@ -52,7 +52,9 @@ def scatter(canvas: Canvas, block: Block) -> None:
         if rng.random() < 0.25:
             _car(canvas, plot.district.place(float(rng.uniform(box.left, box.right)), out), angle)
         if rng.random() < 0.25:
-            _car(canvas, _somewhere(canvas, plot), angle + float(rng.choice([0, np.pi / 2])) + float(rng.normal(0, 0.1)))
+            _car(
+                canvas, _somewhere(canvas, plot), angle + float(rng.choice([0, np.pi / 2])) + float(rng.normal(0, 0.1))
+            )
         for _ in range(int(rng.poisson(2.0))):
             size = (float(rng.uniform(0.3, 1.6)), float(rng.uniform(0.3, 1.2)))
             colour = _JUNK_COLOURS[int(rng.integers(len(_JUNK_COLOURS)))]

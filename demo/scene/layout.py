@@ -137,9 +137,7 @@ def _block(rng: np.random.Generator, district: District, box: Box, double: bool,
     return Block(district, box, use, tuple(plots))
 
 
-def _cut(
-    rng: np.random.Generator, district: District, box: Box, front: int, widths: tuple[float, float]
-) -> list[Plot]:
+def _cut(rng: np.random.Generator, district: District, box: Box, front: int, widths: tuple[float, float]) -> list[Plot]:
     """Cut a strip into plots; those that reach out of their district are left out."""
     plots, left = [], box.left
     while box.right - left >= widths[0]:

@@ -53,7 +53,7 @@ def photograph(canvas: Canvas) -> NDArray[np.uint8]:
     colour = colour * light[..., None] * cast * np.float32(rng.uniform(0.88, 1.1))
     haze = np.float32(rng.uniform(0, 0.12))
     colour = colour * (1 - haze) + haze * np.array([0.72, 0.75, 0.78], np.float32)
-    colour = ndimage.gaussian_filter(colour, (*[float(rng.uniform(0.45, 0.8))] * 2, 0))
+    colour = ndimage.gaussian_filter(colour, (*[float(rng.uniform(0.3, 0.6))] * 2, 0))
     grain = rng.standard_normal((*shape, 1), np.float32) + 0.5 * rng.standard_normal((*shape, 3), np.float32)
     noisy = colour + np.float32(rng.uniform(0.006, 0.02)) * grain
     picture: NDArray[np.uint8] = (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -84,24 +84,26 @@ def _crown(canvas: Canvas, radius: float, leaves: Colour) -> Stamp:
     x, y = _grid(canvas, radius)
     top = np.full((y.shape[0], x.shape[1]), -1.0, np.float32)
     tint = np.ones_like(top)
-    stretch = float(rng.uniform(0.75, 1.0))
-    for _ in range(int(30 + 14 * radius)):
-        away, turn = 0.95 * radius * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
-        clump = radius * float(rng.uniform(0.10, 0.26)) + 0.1
+    stretch, lobes, start = float(rng.uniform(0.75, 1.0)), int(rng.integers(2, 6)), float(rng.uniform(0, 6))
+    for _ in range(int(40 + 26 * radius)):
+        turn = rng.uniform(0, 2 * np.pi)
+        away = radius * np.sqrt(rng.random()) * (0.8 + 0.2 * np.sin(lobes * turn + start))
+        clump = radius * float(rng.uniform(0.06, 0.2)) + 0.12
         dx, dy = x - np.float32(away * np.cos(turn)), y - np.float32(away * np.sin(turn) * stretch)
         dome = radius * 0.9 * np.sqrt(max(1 - (away / radius) ** 2, 0.02))
         ball = clump**2 - dx**2 - dy**2
         bulge = np.where(ball > 0, dome + np.sqrt(np.maximum(ball, 0)), -1).astype(np.float32)
         wins = bulge > top
         top[wins] = bulge[wins]
-        tint[wins] = np.float32(rng.normal(1, 0.14))
+        tint[wins] = np.float32(rng.normal(1, 0.18))
     grain = cut(canvas.rough, rng, top.shape)
-    cover = ((top > 0) & (grain > -1.9)).astype(np.float32)
-    rough_top = top + 0.06 * grain
+    cover = ((top > 0) & (grain > -1.6)).astype(np.float32)
+    rough_top = top + 0.10 * grain
     step = canvas.gsd / SUPER
     fall_y, fall_x = np.gradient(rough_top, step)
     light = canvas.sun.shade(np.clip(-fall_x, -2, 2), np.clip(-fall_y, -2, 2), 0.45) * (0.65 + 0.4 * top / radius)
-    return _reduced((tint * light * (1 + 0.1 * grain))[..., None] * np.asarray(leaves, np.float32), cover, top + radius * 0.5)
+    lit = (tint * light * (1 + 0.15 * grain))[..., None] * np.asarray(leaves, np.float32)
+    return _reduced(lit, cover, top + radius * 0.5)
 
 
 def _palm(canvas: Canvas, radius: float, leaves: Colour) -> Stamp:

@@ -75,7 +75,8 @@ def _surface(building: Building, u: Floats, v: Floats) -> Surface:
 def _sides(wing: Wing, u: Floats, v: Floats, shape: tuple[int, ...]) -> Floats:
     """Return distances (4, rows, columns) to the eaves at left, right, top and bottom; far away where none is."""
     box = wing.box
-    sides = np.stack([np.broadcast_to(part, shape) for part in (u - box.left, box.right - u, v - box.top, box.bottom - v)])
+    edges = (u - box.left, box.right - u, v - box.top, box.bottom - v)
+    sides = np.stack([np.broadcast_to(part, shape) for part in edges])
     eaves = {
         "hip": (True, True, True, True),
         "flat": (True, True, True, True),
@@ -126,7 +127,8 @@ def _metal(
     ribs = float(rng.uniform(0.02, 0.08)) * np.sin(2 * np.pi * along / pitch)
     lit = colour * (1 + ribs + each + 0.03 * stains + 0.02 * grain)[..., None]
     level = 1.9 - 2.2 * building.wear * (1.5 if building.material == "rust" else 0.75)
-    rust = np.clip((stains + 6 * each + 0.3 * grain - level) * 1.2, 0, 0.8)[..., None]
+
+    rust = np.clip((0.7 * stains + 9 * each + 0.45 * grain - level) * 0.45, 0, 0.75)[..., None]
     return lit * (1 - rust) + rust * np.array([0.50, 0.33, 0.24], np.float32)
 
 

@@ -14,7 +14,13 @@ ROOF_COLOURS: dict[str, tuple[Colour, ...]] = {
     "bright metal": ((0.86, 0.88, 0.90), (0.74, 0.78, 0.81), (0.93, 0.94, 0.94), (0.66, 0.72, 0.77)),
     "grey metal": ((0.55, 0.58, 0.60), (0.62, 0.62, 0.60), (0.45, 0.48, 0.51)),
     "rust": ((0.62, 0.42, 0.31), (0.70, 0.53, 0.40), (0.53, 0.36, 0.28), (0.66, 0.58, 0.48)),
-    "painted metal": ((0.62, 0.17, 0.22), (0.24, 0.42, 0.62), (0.30, 0.47, 0.38), (0.55, 0.25, 0.18), (0.33, 0.38, 0.44)),
+    "painted metal": (
+        (0.62, 0.17, 0.22),
+        (0.24, 0.42, 0.62),
+        (0.30, 0.47, 0.38),
+        (0.55, 0.25, 0.18),
+        (0.33, 0.38, 0.44),
+    ),
     "tile": ((0.78, 0.40, 0.22), (0.72, 0.34, 0.20), (0.62, 0.30, 0.22), (0.80, 0.48, 0.32)),
     "shingle": ((0.36, 0.35, 0.35), (0.45, 0.41, 0.37), (0.52, 0.50, 0.48), (0.40, 0.33, 0.29)),
     "concrete": ((0.66, 0.64, 0.60), (0.58, 0.56, 0.53), (0.72, 0.67, 0.61), (0.74, 0.74, 0.72), (0.52, 0.50, 0.48)),
@@ -56,27 +62,27 @@ class Style:
 
 
 _RED_TOWN = Style(
-    soil=(0.66, 0.49, 0.37), grass=(0.42, 0.49, 0.24), street=(0.64, 0.47, 0.36), leaves=(0.24, 0.36, 0.16),
+    soil=(0.66, 0.49, 0.37), grass=(0.42, 0.49, 0.24), street=(0.64, 0.47, 0.36), leaves=(0.29, 0.37, 0.19),
     roofs={"rust": 5, "painted metal": 5, "tile": 4, "grey metal": 2, "bright metal": 2, "concrete": 1},
-    green=0.5, plot_width=(13, 24), plot_depth=(16, 26), street_width=(4, 7), rows=0.1, halls=0.05, built=0.9,
+    green=0.5, plot_width=(11, 22), plot_depth=(14, 24), street_width=(2.5, 6), rows=0.1, halls=0.05, built=0.9,
     trees=5, palms=0.15, walls=0.5, storeys=(1, 2),
 )  # fmt: skip
 _COAST = Style(
-    soil=(0.70, 0.62, 0.49), grass=(0.44, 0.49, 0.28), street=(0.72, 0.60, 0.45), leaves=(0.25, 0.36, 0.17),
+    soil=(0.70, 0.62, 0.49), grass=(0.44, 0.49, 0.28), street=(0.72, 0.60, 0.45), leaves=(0.30, 0.38, 0.20),
     roofs={"bright metal": 9, "grey metal": 3, "rust": 2, "painted metal": 1, "concrete": 1},
-    green=0.8, plot_width=(16, 30), plot_depth=(18, 30), street_width=(3, 5), rows=0.05, halls=0.05, built=0.6,
+    green=0.8, plot_width=(14, 26), plot_depth=(16, 28), street_width=(2, 4), rows=0.05, halls=0.05, built=0.72,
     trees=9, palms=0.45, walls=0.2, storeys=(1, 1),
 )  # fmt: skip
 _VALLEY = Style(
-    soil=(0.62, 0.56, 0.47), grass=(0.42, 0.46, 0.29), street=(0.65, 0.62, 0.57), leaves=(0.23, 0.31, 0.16),
+    soil=(0.62, 0.56, 0.47), grass=(0.42, 0.46, 0.29), street=(0.65, 0.62, 0.57), leaves=(0.27, 0.33, 0.19),
     roofs={"concrete": 12, "bright metal": 3, "painted metal": 2, "grey metal": 3, "tile": 1},
-    green=0.6, plot_width=(7, 14), plot_depth=(11, 19), street_width=(4, 8), rows=0.45, halls=0.08, built=0.75,
+    green=0.6, plot_width=(7, 14), plot_depth=(11, 19), street_width=(3, 6), rows=0.45, halls=0.08, built=0.82,
     trees=3, palms=0.0, walls=0.3, storeys=(2, 5),
 )  # fmt: skip
 _SUBURB = Style(
-    soil=(0.62, 0.58, 0.50), grass=(0.40, 0.47, 0.27), street=(0.50, 0.50, 0.50), leaves=(0.22, 0.31, 0.15),
+    soil=(0.62, 0.58, 0.50), grass=(0.40, 0.47, 0.27), street=(0.50, 0.50, 0.50), leaves=(0.27, 0.33, 0.19),
     roofs={"shingle": 10, "tile": 3, "bright metal": 1, "concrete": 2, "painted metal": 1},
-    green=0.95, plot_width=(17, 27), plot_depth=(24, 34), street_width=(7, 10), rows=0.12, halls=0.08, built=0.9,
+    green=0.95, plot_width=(17, 27), plot_depth=(24, 34), street_width=(6, 9), rows=0.12, halls=0.08, built=0.9,
     trees=6, palms=0.05, walls=0.15, storeys=(1, 2),
 )  # fmt: skip
 STYLES: dict[str, Style] = {"red town": _RED_TOWN, "coast": _COAST, "valley": _VALLEY, "suburb": _SUBURB}
