@@ -125,11 +125,11 @@ class _PipProgress:
         self._listener = listener
 
     def __call__(self, line: str) -> None:
-        collecting = re.match(r"Collecting ([^=\s;]+)(?:==([^\s;]+))?", line)
-        if collecting:
+        getting = re.match(r"Collecting ([^=\s;]+)|Processing .*?([^/\\]+?)-[^/\\]*\.whl", line)
+        if getting:
             self._collected += 1
-            stage = f"Getting {' '.join(filter(None, collecting.groups()))}"
-            self._listener.progress(0.8 * min(self._collected / self._count, 1.0), stage, None)
+            done = min(self._collected / self._count, 1.0)
+            self._listener.progress(0.8 * done, f"Getting {getting.group(1) or getting.group(2)}", None)
         elif line.startswith("Installing collected packages"):
             self._listener.progress(0.8, f"Installing {self._collected} packages (this takes a minute or two)", None)
         elif line.strip().startswith("Downloading"):
