@@ -95,6 +95,8 @@ def main(request: dict[str, Any], requests: int, answers: int) -> None:
     # OpenVINO reports its use to its makers when it is imported, unless it finds no module to do it with.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What libraries print must be in the client's last lines even if the process is killed.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     channel = Channel(answers)
     channel.send(
         "hello",

@@ -6,6 +6,7 @@ import os
 from typing import Any, Optional
 
 from qgis.core import (
+    QgsMapLayer,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeedback,
@@ -47,11 +48,7 @@ def raster_source(layer: Optional[QgsRasterLayer], value: Any, name: str, feedba
             f"{name}, {layer.name()}, is opened with options of its own: {', '.join(parts['openOptions'])}.",
             "Make a VRT with these options (Raster > Miscellaneous > Build virtual raster), and use that.",
         )
-    if layer.crs() != layer.dataProvider().crs():
-        feedback.pushWarning(
-            f"{layer.name()} has {layer.crs().authid() or 'no CRS'} in this project, but another CRS, or none, in its"
-            " file, and the file's counts here. To change the file, use Assign projection."
-        )
+    _warn_of_other_crs(layer, feedback)
     return layer.source()
 
 
@@ -76,7 +73,20 @@ def vector_source(
     path, layer = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
         parameters, name, context, VECTOR_FORMATS, "gpkg", feedback
     )
+    original = algorithm.parameterAsVectorLayer(parameters, name, context)
+    if original is not None and original.source().startswith(path):
+        _warn_of_other_crs(original, feedback)
+        if original.isModified():
+            feedback.pushWarning(f"{original.name()} has unsaved edits, which are not used: save them and run again.")
     return f"{path}|layername={layer}" if layer else path
+
+
+def _warn_of_other_crs(layer: QgsMapLayer, feedback: QgsProcessingFeedback) -> None:
+    if layer.crs() != layer.dataProvider().crs():
+        feedback.pushWarning(
+            f"{layer.name()} has {layer.crs().authid() or 'no CRS'} in this project, but another CRS, or none, in its"
+            " file, and the file's counts here. To change the file, use Assign projection."
+        )
 
 
 def input_not_found(value: Any, name: str) -> BuildingSegmenterError:

@@ -9,6 +9,7 @@ from qgis.core import (
     QgsColorRampShader,
     QgsFillSymbol,
     QgsProcessingContext,
+    QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsRasterLayer,
     QgsRasterShader,
@@ -32,6 +33,16 @@ def style_on_load(path: str, context: QgsProcessingContext) -> None:
     # QGIS keeps no reference, so the object would be gone when the layer is loaded.
     _alive[path] = _Styler()
     context.layerToLoadOnCompletionDetails(path).setPostProcessor(_alive[path])
+
+
+def leave_unloaded_if_unreadable(path: str, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> None:
+    """Do not load a vector output that this QGIS cannot open, as GeoParquet where GDAL has no driver for it."""
+    if not context.willLoadLayerOnCompletion(path) or QgsVectorLayer(path, "", "ogr").isValid():
+        return
+    feedback.pushWarning(f"{path} is written, but this QGIS cannot open its format, so it is not loaded.")
+    layers = context.layersToLoadOnCompletion()
+    del layers[path]
+    context.setLayersToLoadOnCompletion(layers)
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):

@@ -325,6 +325,27 @@ def test_footprints_are_loaded_with_a_style(provider, fake_worker, image, place)
     assert loaded.renderer().classAttribute() == "status"
 
 
+def test_an_output_that_qgis_cannot_open_is_not_loaded_but_said(provider, fake_worker, image, place):
+    fake_worker()
+    output, feedback, context = place / "f.parquet", Feedback(), QgsProcessingContext()
+    output.write_bytes(b"PAR1 of a driver that is not there")
+    wanted = QgsProcessingOutputLayerDefinition(str(output), QgsProject.instance())
+    results = run(provider, "extractbuildings", {"INPUT": image, "OUTPUT": wanted}, feedback, context)
+    assert results["OUTPUT"] == str(output)
+    assert not context.willLoadLayerOnCompletion(str(output))
+    assert "is written, but this QGIS cannot open" in feedback.warnings[-1]
+
+
+def test_unsaved_edits_are_warned_of(provider, fake_worker, place):
+    feedback = Feedback()
+    fake_worker()
+    layer = QgsVectorLayer(saved(memory_polygons(), place / "edited.gpkg"), "edited", "ogr")
+    assert layer.startEditing() and layer.deleteFeature(1)
+    run(provider, "regularizefootprints", {"INPUT": layer, "OUTPUT": str(place / "r.gpkg")}, feedback)
+    layer.rollBack()
+    assert "edited has unsaved edits" in feedback.warnings[0]
+
+
 def test_probabilities_are_loaded_with_a_ramp(provider, fake_worker, image, place):
     fake_worker()
     output = write_image(place / "p.tif", "EPSG:32633", QgsRectangle(0, 0, 40, 30))

@@ -16,7 +16,7 @@ from building_segmenter.plugin.feedback import FeedbackListener, as_processing_e
 from building_segmenter.plugin.outputs import check_output, stated_path
 from building_segmenter.plugin.parameters import parameters_of
 from building_segmenter.plugin.process.client import Client
-from building_segmenter.plugin.styles import style_on_load
+from building_segmenter.plugin.styles import leave_unloaded_if_unreadable, style_on_load
 from building_segmenter.plugin.values import TaskValues
 
 _GROUPS = {
@@ -152,6 +152,8 @@ class TaskAlgorithm(Algorithm):
         outputs = {}
         for name in (name for name in options if options[name] and kinds[name] in tasks.OUTPUT_KINDS):
             outputs[name.upper()] = options[name]
+            if kinds[name] == "polygons-output":
+                leave_unloaded_if_unreadable(options[name], context, feedback)
             if kinds[name] in ("raster-output", "polygons-output"):
                 style_on_load(options[name], context)
         for name, value in result.items():

@@ -36,8 +36,8 @@ Makes the Python environment in which all other tools do their work. Run it once
 plugin that asks for it.
 
 It is a folder of its own under your user's data: nothing is installed into QGIS, into its Python, or for the whole
-computer, and no administrator's rights are needed. A Python 3.11 to 3.13 must be there. Some 500 MB are downloaded,
-with training more; every file is checked against a list. The new environment is tried out before it replaces the
+computer, and no administrator's rights are needed. A Python 3.11 to 3.13 must be there. Some hundreds of megabytes
+are downloaded; every file is checked against a list of hashes. The new environment is tried out before it replaces the
 old one, which stays in use until then.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from building_segmenter.errors import InvalidParameterError
+from building_segmenter.errors import InputNotFoundError, InvalidParameterError
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 
@@ -36,10 +36,14 @@ def requirements_of(profile: str) -> Path:
 
     Raises:
         InvalidParameterError: There is no such profile.
+        InputNotFoundError: The file is not where it belongs.
     """
     if profile not in MODULES:
         raise InvalidParameterError(f"PROFILE is {profile!r}.", f"It must be one of {', '.join(PROFILES)}.")
-    return REQUIREMENTS / f"{profile}.txt"
+    path = REQUIREMENTS / f"{profile}.txt"
+    if not path.is_file():
+        raise InputNotFoundError(f"The list of packages {path} is missing.", "Install the plugin again.")
+    return path
 
 
 def count_of(requirements: Path) -> int:
