@@ -101,7 +101,7 @@ def _crown(canvas: Canvas, radius: float, leaves: Colour) -> Stamp:
     rough_top = top + 0.10 * grain
     step = canvas.gsd / SUPER
     fall_y, fall_x = np.gradient(rough_top, step)
-    light = canvas.sun.shade(np.clip(-fall_x, -2, 2), np.clip(-fall_y, -2, 2), 0.45) * (0.65 + 0.4 * top / radius)
+    light = canvas.sun.shade(np.clip(-fall_x, -2, 2), np.clip(-fall_y, -2, 2), 0.45) * (0.85 + 0.4 * top / radius)
     lit = (tint * light * (1 + 0.15 * grain))[..., None] * np.asarray(leaves, np.float32)
     return _reduced(lit, cover, top + radius * 0.5)
 
