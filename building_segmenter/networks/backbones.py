@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,7 @@ def mobilenetv2(scaled: Any) -> tuple[Any, Any]:
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of a network that belong to its backbone."""
-    reference = keras.applications.MobileNetV2(
-        input_shape=(_PROBE_SIZE, _PROBE_SIZE, 3), include_top=False, weights=None
-    )
-    names = {layer.name for layer in reference.layers if not isinstance(layer, layers.InputLayer)}
+    names = _backbone_layer_names()
     return [layer for layer in model.layers if layer.name in names]
 
 
@@ -75,10 +73,17 @@ def freeze_batch_norms(model: keras.Model) -> None:
         layer.trainable = False
 
 
-def quicken_batch_norms(model: keras.Model, momentum: float = 0.95) -> None:
+def quicken_batch_norms(model: keras.Model, momentum: float = 0.9) -> None:
     """Let the batch norms of a backbone that starts at random follow the images within a short training."""
     for layer in _batch_norms(model):
         layer.momentum = momentum
+
+
+@functools.cache
+def _backbone_layer_names() -> frozenset[str]:
+    size = (_PROBE_SIZE, _PROBE_SIZE, 3)
+    reference = keras.applications.MobileNetV2(input_shape=size, include_top=False, weights=None)
+    return frozenset(layer.name for layer in reference.layers if not isinstance(layer, layers.InputLayer))
 
 
 def _batch_norms(model: keras.Model) -> list[keras.layers.Layer]:

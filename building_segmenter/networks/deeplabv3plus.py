@@ -41,7 +41,7 @@ def build_deeplabv3plus(
         offset: One summand a band.
         aspp_filters: Width of the pyramid of atrous convolutions.
         decoder_filters: Width of the decoder. The paper has 256; 128 halves the time on a processor.
-        dropout: Share of pyramid features dropped in training.
+        dropout: Share of the decoder's features dropped in training.
 
     Returns:
         A model from `(batch, height, width, bands)` float32 in raw pixel values to
@@ -51,8 +51,9 @@ def build_deeplabv3plus(
     scaled = layers.Rescaling(list(scale), list(offset), dtype="float32", name="scaling")(image)
     low_level, features = backbones.mobilenetv2(scaled)
     pyramid = _atrous_pyramid(features, aspp_filters, decoder_filters)
-    pyramid = layers.Dropout(dropout, name="aspp_dropout")(pyramid)
     decoded = _decoder(low_level, pyramid, decoder_filters)
+    # Behind the last batch norm: before one it would shift the variance between training and use.
+    decoded = layers.Dropout(dropout, name="decoder_dropout")(decoded)
     logits = layers.Conv2D(channels, 1, name=_LOGITS)(decoded)
     logits = layers.UpSampling2D(4, interpolation="bilinear", name="upsampled_logits")(logits)
     # Probabilities stay float32 under a mixed precision policy, where sigmoids near 0 and 1 would be rounded away.
@@ -99,5 +100,5 @@ def _separable(inputs: Any, filters: int, name: str, rate: int = 1) -> Any:
 
 
 def _norm_relu(inputs: Any, name: str) -> Any:
-    normed = layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name=f"{name}_bn")(inputs)
+    normed = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(inputs)
     return layers.ReLU(name=f"{name}_relu")(normed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,12 +81,15 @@ class Trainer:
         self._pairs = list(zip(averaged.weights, model.weights, strict=True))
         self._step_heads = tf.function(lambda *batch: self._learn(*batch, whole=False))
         self._step_all = tf.function(lambda *batch: self._learn(*batch, whole=True))
+        self._norms = [layer for layer in averaged.layers if _is_norm(layer) and layer.trainable]
+        self._pass = tf.function(lambda image: averaged(image, training=True))
         # Traced for each size of chip: Keras' bilinear upsampling cannot be traced for an unknown size.
         self._infer = tf.function(lambda image: averaged(image, training=False))
 
     def fit(
         self,
         batches: Callable[[int], Any],
+        typical: Sequence[Any],
         validate: Callable[[], Evaluation],
         progress: Progress,
     ) -> Outcome:
@@ -93,6 +97,7 @@ class Trainer:
 
         Args:
             batches: Gives the batches of an epoch, counted from 1.
+            typical: Batches of images as they will be in use, from the training chips, for `settle_batch_norms`.
             validate: Measures `averaged`.
             progress: Told after every step, and asked whether to stop.
 
@@ -104,6 +109,7 @@ class Trainer:
             share = progress.part((epoch - 1) / self.plan.epochs, epoch / self.plan.epochs)
             row = self._epoch(epoch, batches(epoch), share)
             share.update(0.97, f"Epoch {epoch}/{self.plan.epochs}: validation")
+            self.settle_batch_norms(typical)
             evaluation = validate()
             row |= _validation_row(evaluation)
             outcome.history.append(row)
@@ -116,6 +122,27 @@ class Trainer:
                 break
         self.averaged.set_weights(best_weights)
         return outcome
+
+    def settle_batch_norms(self, typical: Sequence[Any]) -> None:
+        """Give the averaged network's batch norms the statistics that its own weights bring about.
+
+        Moving statistics belong to weights of some steps ago, varied images, and, in a short run, still to the
+        start; measured, validation then swings to zero and back. So they are taken anew for the averaged weights
+        ("precise batch norm", Wu and Johnson 2021, https://arxiv.org/abs/2105.07576), from images as they are.
+
+        Args:
+            typical: Batches of images (batch, H, W, bands) float32.
+        """
+        sums = [[np.zeros(weight.shape) for weight in _statistics(layer)] for layer in self._norms]
+        for images in typical:
+            with _without_memory(self._norms):
+                self._pass(images)
+            for layer, parts in zip(self._norms, sums, strict=True):
+                for part, weight in zip(parts, _statistics(layer), strict=True):
+                    part += weight.numpy()
+        for layer, parts in zip(self._norms, sums, strict=True):
+            for part, weight in zip(parts, _statistics(layer), strict=True):
+                weight.assign(part / len(typical))
 
     def predict(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Return the averaged network's probabilities (H, W, channels) of an image of any size (H, W, bands)."""
@@ -177,6 +204,27 @@ class Trainer:
         return loss, *overlap_counts(target, logits)
 
 
+def _is_norm(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _statistics(layer: Any) -> tuple[Any, Any]:
+    return layer.moving_mean, layer.moving_variance
+
+
+@contextmanager
+def _without_memory(norms: Sequence[Any]) -> Iterator[None]:
+    """Let batch norms forget all batches but the last one; counts when the function that runs them is traced."""
+    momenta = [layer.momentum for layer in norms]
+    try:
+        for layer in norms:
+            layer.momentum = 0.0
+        yield
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+
+
 def _optimizer(weights: list[Any]) -> Any:
     optimizer = keras.optimizers.AdamW(weight_decay=_WEIGHT_DECAY)
     # Decay pulls towards no effect; for the scale of a batch norm, and for a bias, zero is no such thing.
@@ -186,8 +234,11 @@ def _optimizer(weights: list[Any]) -> Any:
 
 
 def _validation_row(evaluation: Evaluation) -> dict[str, float]:
-    metrics = evaluation.counts.metrics(0.5)
-    return {"val_loss": evaluation.loss} | {f"val_{name}": value for name, value in metrics.items()}
+    # At the best threshold, since that is the one the model will carry: whether the network is sure at 0.5 of
+    # images it has not seen swings from epoch to epoch and says little.
+    threshold = evaluation.counts.best_threshold()
+    metrics = {f"val_{name}": value for name, value in evaluation.counts.metrics(threshold).items()}
+    return {"val_loss": evaluation.loss, **metrics, "val_threshold": threshold}
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:

@@ -31,6 +31,7 @@ from building_segmenter.training.pipeline import ChipStore, epoch_batches, find_
 _CHANNELS = ("building", "contact")
 _TILE_SIZES = (256, 1024)
 _SAMPLES = 6
+_TYPICAL_BATCHES = 8
 
 
 def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class _Run:
             f" {len(data.validation)} validation chips; crop {self._crop} px, {self._steps} batches an epoch."
         )
 
-        def batches(epoch: int) -> Any:
+        def batches(epoch: int, steps: int, vary: bool) -> Any:
             return epoch_batches(
                 data,
                 store,
@@ -109,12 +110,16 @@ class _Run:
                 self._scaling,
                 crop=self._crop,
                 batch_size=self._options.batch_size,
-                steps=self._steps,
-                vary=self._options.augmentation == "default",
+                steps=steps,
+                vary=vary,
                 seed=(self._options.seed, epoch),
             )
 
-        return self.trainer.fit(batches, self._validate, self._progress.part(0.01, 0.99))
+        typical = [images for images, _ in batches(0, _TYPICAL_BATCHES, False)]
+        varied = self._options.augmentation == "default"
+        return self.trainer.fit(
+            lambda epoch: batches(epoch, self._steps, varied), typical, self._validate, self._progress.part(0.01, 0.99)
+        )
 
     def facts(self, outcome: Outcome) -> ModelFacts:
         """Return what the model file says of the model."""

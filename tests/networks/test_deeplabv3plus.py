@@ -101,10 +101,10 @@ def test_frozen_batch_norms_do_not_learn_and_nothing_else_is_frozen():
     assert all(layer.trainable for layer in network.layers if layer not in norms)
 
 
-def test_quick_batch_norms_follow_in_some_twenty_steps():
+def test_quick_batch_norms_follow_in_some_ten_steps():
     network = small()
     backbones.quicken_batch_norms(network)
-    assert network.get_layer("bn_Conv1").momentum == pytest.approx(0.95)
+    assert network.get_layer("bn_Conv1").momentum == pytest.approx(0.9)
 
 
 def test_missing_file_of_weights_is_named():

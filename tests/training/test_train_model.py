@@ -1,0 +1,125 @@
+"""Training from chips on disk to model, history and report, on drawn houses.
+
+The runs share a process of their own, since Keras' backend is chosen once a process.
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from building_segmenter.networks.model_file import read_facts
+
+pytest.importorskip("tensorflow")
+
+TIMED = ("seconds", "chips_per_second")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("drawn")
+    script = Path(__file__).with_name("drawn_runs.py")
+    environment = os.environ | {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run([sys.executable, str(script), str(place)], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return place
+
+
+@pytest.fixture(scope="module")
+def runs(folder):
+    return json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+
+
+def history(path):
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_network_learns_the_drawn_houses(runs):
+    result = runs["first"]["result"]
+    assert result["iou"] > 0.6
+    assert 0.2 <= result["threshold"] <= 0.8
+
+
+def test_loss_falls(folder):
+    rows = history(folder / "first.csv")
+    assert float(rows[-1]["loss"]) < 0.7 * float(rows[0]["loss"])
+    assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
+
+
+def test_same_seed_gives_the_same_history(folder):
+    first, again = (
+        [{key: value for key, value in row.items() if key not in TIMED} for row in history(folder / f"{name}.csv")]
+        for name in ("first", "again")
+    )
+    assert first == again
+
+
+def test_best_epoch_by_validation_is_kept(runs, folder):
+    rows = history(folder / "first.csv")
+    best = max(rows, key=lambda row: float(row["val_iou"]))
+    result = runs["first"]["result"]
+    assert result["best_epoch"] == int(best["epoch"])
+    assert result["iou"] == pytest.approx(float(best["val_iou"]), abs=1e-4)
+    assert result["threshold"] == float(best["val_threshold"])
+
+
+def test_cancel_stops_at_the_next_batch_and_leaves_nothing(runs):
+    cancelled = runs["cancelled"]
+    assert "batch 2/" in cancelled["stages"][-1]
+    assert not [name for name in cancelled["left"] if "cancelled" in name]
+
+
+def test_progress_rises_to_the_end_and_tells_loss_and_overlap(runs):
+    fractions = [fraction for fraction, _ in runs["first"]["progress"]]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] > 0.9
+    stages = [stage for _, stage in runs["first"]["progress"]]
+    assert sum("loss" in stage and "IoU" in stage for stage in stages) == 10 * 4
+    assert any("Epoch 10/10, batch 4/4" in stage for stage in stages)
+
+
+def test_facts_tell_what_the_model_needs(runs, folder):
+    facts = read_facts(folder / "first.keras")
+    assert facts.channels == ("building", "contact")
+    assert facts.gsd == pytest.approx(0.2)
+    assert (facts.dtype, len(facts.bands)) == ("uint8", 3)
+    assert facts.scale == pytest.approx((1 / 127.5,) * 3)
+    assert facts.threshold == runs["first"]["result"]["threshold"]
+    assert facts.metrics["iou"] == runs["first"]["result"]["iou"]
+    assert facts.tile_size == 256
+    assert facts.training["options"]["seed"] == 1
+    assert facts.training["datasets"][0]["training_chips"] == 16
+    assert facts.training["versions"]["keras"] == facts.framework_version
+
+
+def test_report_lies_beside_the_model_with_curves_and_samples(folder):
+    text = (folder / "first.html").read_text(encoding="utf-8")
+    assert text.count("<svg") == 4
+    assert text.count("data:image/jpeg") == 4 * 3
+    assert "häuser" in text
+
+
+def test_sixteen_bit_bands_without_contacts_and_a_backbone_from_a_file(runs, folder):
+    facts = read_facts(folder / "sixteen.keras")
+    assert facts.channels == ("building",)
+    assert facts.pretrained_source == "file backbone.weights.h5"
+    assert (facts.dtype, len(facts.bands)) == ("uint16", 4)
+    for band, scale, offset in zip(facts.bands, facts.scale, facts.offset, strict=True):
+        assert band.mean * scale + offset == pytest.approx(0.0, abs=1e-6)
+        assert band.stddev * scale == pytest.approx(0.5)
+    assert [row["phase"] for row in history(folder / "sixteen.csv")] == ["heads", "all"]
+    assert (folder / "reports" / "other.html").is_file()
+    assert runs["sixteen"]["result"]["report"].endswith("other.html")
+
+
+def test_no_scratch_is_left(folder):
+    assert not list(folder.rglob("*.tmp"))
