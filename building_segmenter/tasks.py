@@ -154,6 +154,13 @@ class ExportChips(Task):
     )
     seed: int = _option(1, "integer", "Seed", "Chooses the validation blocks.", minimum=0, advanced=True)
 
+    def _check_together(self) -> None:
+        if self.stride is not None and self.stride > self.tile_size:
+            raise InvalidParameterError(
+                f"STRIDE is {self.stride} px, more than TILE_SIZE, which is {self.tile_size} px.",
+                "A longer stride would leave ground between chips: give at most the chip size.",
+            )
+
 
 @dataclass(frozen=True)
 class TrainModel(Task):
@@ -252,7 +259,9 @@ class PredictionTask(Task):
         "GeoTIFF of probabilities: 0..254 with scale 1/254, nodata 255, at the model's ground pixel.",
         suffixes=(".tif",),
     )
-    model: str | None = _option(None, "model", "Model", "A trained model (.keras). Empty: the model shipped with the plugin.")
+    model: str | None = _option(
+        None, "model", "Model", "A trained model (.keras). Empty: the model shipped with the plugin."
+    )
     gsd: float | None = _option(
         None,
         "distance",

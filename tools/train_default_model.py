@@ -28,25 +28,25 @@ BACKBONE = "a dog-breed fine-tune of ImageNet weights (Keras' MobileNetV2, from 
 
 @dataclass(frozen=True)
 class Block:
-    """A mosaic of the data folder and what it is used for."""
+    """A mosaic of the data folder and what it is used for; a small site's chips overlap more, so that it counts."""
 
     site: str
     number: int
+    stride: int
     validates: bool = False
     labelled_area: str | None = None
 
 
 BLOCKS = (
-    Block("hot_oam_7cm/zanzibar", 0),
-    Block("hot_oam_7cm/zanzibar", 1),
-    Block("hot_oam_7cm/kampala", 0),
-    Block("hot_oam_7cm/kampala", 1, validates=True),
-    Block("hot_oam_7cm/banepa_south", 0),
-    Block("hot_oam_7cm/banepa_south", 1, validates=True),
-    Block("banepa_13cm/centre", 0),
-    Block("banepa_13cm/north", 0, labelled_area="label_aoi.geojson"),
+    Block("hot_oam_7cm/zanzibar", 0, 256),
+    Block("hot_oam_7cm/zanzibar", 1, 256),
+    Block("hot_oam_7cm/kampala", 0, 128),
+    Block("hot_oam_7cm/kampala", 1, 512, validates=True),
+    Block("hot_oam_7cm/banepa_south", 0, 128),
+    Block("hot_oam_7cm/banepa_south", 1, 512, validates=True),
+    Block("banepa_13cm/centre", 0, 256),
+    Block("banepa_13cm/north", 0, 256, labelled_area="label_aoi.geojson"),
 )
-SCENES = 8
 SCENE_PX = 1280
 
 
@@ -55,11 +55,13 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "default-model")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--scenes", type=int, default=4, help="drawn scenes to train on, too")
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--output", type=Path, default=ROOT / "models" / NAME)
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    datasets = [chips_of(block, chosen) for block in BLOCKS] + [chips_of_scene(seed, chosen) for seed in range(1, SCENES + 1)]
+    datasets = [chips_of(block, chosen) for block in BLOCKS]
+    datasets += [chips_of_scene(seed, chosen) for seed in range(1, chosen.scenes + 1)]
     train(datasets, chosen)
 
 
@@ -71,7 +73,7 @@ def chips_of(block, chosen):
         if not mosaic.is_file():
             subprocess.run([sys.executable, chosen.data / "make_mosaics.py", site, chosen.work], check=True)
         area = str(site / block.labelled_area) if block.labelled_area else None
-        export(mosaic, site / "labels.geojson", folder, validation=float(block.validates), area=area)
+        export(mosaic, site / "labels.geojson", folder, block.stride, float(block.validates), area)
     return str(folder)
 
 
@@ -81,13 +83,12 @@ def chips_of_scene(seed, chosen):
     folder = chosen.work / f"scene_{seed}"
     if not folder.is_dir():
         image, footprints = chosen.work / f"scene_{seed}.tif", chosen.work / f"scene_{seed}.gpkg"
-        write_scene(draw_scene(1000 + seed, SCENE_PX, SCENE_PX, GSD), image, footprints, "EPSG:32636", 32.6, 0.35)
-        export(image, footprints, folder, validation=0.0)
+        write_scene(draw_scene(1000 + seed, SCENE_PX, SCENE_PX, GSD), image, footprints, "EPSG:32636")
+        export(image, footprints, folder, stride=256)
     return str(folder)
 
 
-def export(image, footprints, folder, validation, area=None):
-    stride = 512 if validation else 256
+def export(image, footprints, folder, stride, validation=0.0, area=None):
     options = tasks.ExportChips(
         input=str(image),
         footprints=str(footprints),

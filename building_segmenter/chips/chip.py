@@ -68,7 +68,7 @@ def cut_chip(
     label = np.where(instances > 0, np.uint8(BUILDING), np.uint8(0))
     label[~known] = IGNORE
     contact[~known] = 0
-    transform = grid.transform * Affine.translation(window[0], window[1])
+    transform = grid.transform @ Affine.translation(window[0], window[1])
     return Chip(image, label, contact, transform, grid.crs)
 
 

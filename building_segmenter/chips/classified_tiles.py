@@ -39,7 +39,12 @@ def write_chip(folder: Path, name: str, chip: Chip) -> None:
 
 
 def write_side_files(
-    folder: Path, names: list[str], tile: int, bands: list[dict[str, float]], classes: ClassStatistics, gsd: tuple[float, float]
+    folder: Path,
+    names: list[str],
+    tile: int,
+    bands: list[dict[str, float]],
+    classes: ClassStatistics,
+    gsd: tuple[float, float],
 ) -> None:
     """Write what ArcGIS writes beside the chips: map.txt, stats.txt, accumulated statistics and the EMD template.
 
@@ -153,6 +158,10 @@ def _model_definition(tile: int, bands: list[dict[str, float]], gsd: tuple[float
         "MinCellSize": cell,
         "MaxCellSize": cell,
         "Classes": [{"Value": BUILDING, "Name": CLASS_NAME, "Color": [230, 57, 70]}],
-        "InputRastersProps": {"RasterCount": 1, "SensorName": "", "BandNames": [f"Band_{i + 1}" for i in range(len(bands))]},
+        "InputRastersProps": {
+            "RasterCount": 1,
+            "SensorName": "",
+            "BandNames": [f"Band_{i + 1}" for i in range(len(bands))],
+        },
         "AllTilesStats": [{keys[key]: value for key, value in band.items()} for band in bands],
     }

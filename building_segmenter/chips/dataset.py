@@ -96,7 +96,14 @@ def open_dataset(folder: str | Path) -> ChipDataset:
         chips = [ChipEntry(chip["name"], chip["split"]) for chip in facts["chips"]]
         gsd = (float(facts["gsd"][0]), float(facts["gsd"][1]))
         dataset = ChipDataset(
-            place, gsd, facts["tile_size"], len(facts["statistics"]), facts["dtype"], facts["statistics"], facts["classes"], chips
+            place,
+            gsd,
+            facts["tile_size"],
+            len(facts["statistics"]),
+            facts["dtype"],
+            facts["statistics"],
+            facts["classes"],
+            chips,
         )
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise InputUnreadableError(

@@ -106,7 +106,7 @@ def _chips(
 
 def _windows(options: ExportChips, grid: ModelGrid) -> list[Window]:
     left, top, width, height = extent_on_grid(options.extent, grid)
-    tile, stride = options.tile_size, min(options.stride or options.tile_size, options.tile_size)
+    tile, stride = options.tile_size, options.stride or options.tile_size
     return [
         (left + column, top + row, tile, tile)
         for row in tile_starts(height, tile, stride)

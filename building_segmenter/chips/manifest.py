@@ -28,7 +28,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        missing = f"The dataset {folder} does not exist." if not folder.is_dir() else f"The folder {folder} has no {MANIFEST}."
+        missing = (
+            f"The dataset {folder} does not exist."
+            if not folder.is_dir()
+            else f"The folder {folder} has no {MANIFEST}."
+        )
         raise InputNotFoundError(missing, "Choose a folder made by Export training chips.")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

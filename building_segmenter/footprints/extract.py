@@ -48,9 +48,7 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
             ground=ground,
             progress=progress.part(0.9, 0.94),
         )
-        footprints = regularize_layer(
-            outlines, tolerance=tolerance, ground=ground, progress=progress.part(0.94, 0.99)
-        )
+        footprints = regularize_layer(outlines, tolerance=tolerance, ground=ground, progress=progress.part(0.94, 0.99))
         progress.update(0.99, "Writing")
         write_polygons(footprints, options.output)
     kept = int((footprints["status"] == 1).sum())

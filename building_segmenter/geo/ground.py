@@ -119,7 +119,9 @@ def frames_by_place(crs: Any, bounds: Array) -> Iterator[tuple[NDArray[np.intp],
         yield members, local_frame(crs, (*box[:, :2].min(axis=0), *box[:, 2:].max(axis=0)))
 
 
-def ground_pixel(crs: Any, column: tuple[float, float], row: tuple[float, float], bounds: Bounds) -> tuple[float, float]:
+def ground_pixel(
+    crs: Any, column: tuple[float, float], row: tuple[float, float], bounds: Bounds
+) -> tuple[float, float]:
     """Return the width and height of a pixel on the ground in metres, at the centre of an extent.
 
     Args:
@@ -133,7 +135,9 @@ def ground_pixel(crs: Any, column: tuple[float, float], row: tuple[float, float]
     ends_x = np.array([x - column[0] / 2, x + column[0] / 2, x - row[0] / 2, x + row[0] / 2])
     ends_y = np.array([y - column[1] / 2, y + column[1] / 2, y - row[1] / 2, y + row[1] / 2])
     east, north = frame.to_ground(ends_x, ends_y)
-    return float(np.hypot(east[1] - east[0], north[1] - north[0])), float(np.hypot(east[3] - east[2], north[3] - north[2]))
+    return float(np.hypot(east[1] - east[0], north[1] - north[0])), float(
+        np.hypot(east[3] - east[2], north[3] - north[2])
+    )
 
 
 def _centre(crs: CRS, bounds: Bounds) -> tuple[float, float]:

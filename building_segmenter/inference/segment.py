@@ -52,7 +52,7 @@ def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[
     with open_raster(options.input) as dataset:
         job = _prepared(options, dataset, progress.part(0.0, 0.05))
         column, row, width, height = job.window
-        transform = job.grid.transform * Affine.translation(column, row)
+        transform = job.grid.transform @ Affine.translation(column, row)
         with probability_writer(path, width, height, transform, job.grid.crs, job.facts.channels) as output:
             valid_pixels = 0
             for top, probability, valid in _blended_rows(job, progress.part(0.05, 1.0)):
@@ -98,9 +98,7 @@ def _prepared(options: PredictionTask, dataset: DatasetReader, progress: Progres
         f" {grid.gsd[0]:.3f} m (model: {facts.gsd:.3f} m); {window[2]} x {window[3]} px."
     )
     radiometry = Radiometry(dataset, bands, facts, progress)
-    return _Job(
-        dataset, grid, bands, radiometry, area, window, facts.tile_size, options.overlap, facts, predictor
-    )
+    return _Job(dataset, grid, bands, radiometry, area, window, facts.tile_size, options.overlap, facts, predictor)
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,7 @@ class ModelGrid:
         return self.rows.size
 
 
-def model_grid(
-    dataset: DatasetReader, pixel: tuple[float, float], gsd: float | None, tile_size: int
-) -> ModelGrid:
+def model_grid(dataset: DatasetReader, pixel: tuple[float, float], gsd: float | None, tile_size: int) -> ModelGrid:
     """Return the grid of model pixels over a raster.
 
     Args:
@@ -93,14 +91,15 @@ def model_grid(
         tile_size: Side of a tile in model pixels.
     """
     step = dataset.transform
-    mirrored = step.determinant > 0
-    aligned = step.b == 0 and step.d == 0 and step.a > 0
+    # A picture without any georeference counts its rows downwards and is no mirror image of the ground.
+    mirrored = step.determinant > 0 and not (dataset.crs is None and step.is_identity)
+    aligned = step.b == 0 and step.d == 0 and step.a > 0 and not step.is_identity
     fx, fy = (1.0, 1.0) if gsd is None else (resampling_factor(gsd / pixel[0]), resampling_factor(gsd / pixel[1]))
     left, top = dataset.bounds.left, max(dataset.bounds.top, dataset.bounds.bottom)
     columns = _axis(dataset.width, fx, left / step.a if aligned else None, tile_size)
     rows = _axis(dataset.height, fy, -top / abs(step.e) if aligned else None, tile_size)
-    upright = step * Affine.translation(0, dataset.height) * Affine.scale(1, -1) if mirrored else step
-    transform = upright * Affine.translation(columns.offset, rows.offset) * Affine.scale(fx, fy)
+    upright = step @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1) if mirrored else step
+    transform = upright @ Affine.translation(columns.offset, rows.offset) @ Affine.scale(fx, fy)
     return ModelGrid(columns, rows, transform, dataset.crs, mirrored, (pixel[0] * fx, pixel[1] * fy))
 
 

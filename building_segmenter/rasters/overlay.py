@@ -82,7 +82,7 @@ def lay_over(frame: geopandas.GeoDataFrame, grid: ModelGrid, what: str) -> tuple
         notes.append(f"{int(invalid.sum())} invalid polygons of the {what} were repaired.")
         geometries[invalid] = [_polygonal(shapely.make_valid(geometry)) for geometry in geometries[invalid]]
     to_pixels = ~grid.transform
-    pixels = shapely.transform(geometries, lambda x, y: to_pixels * (x, y), interleaved=False)
+    pixels = shapely.transform(geometries, lambda x, y: to_pixels @ (x, y), interleaved=False)
     pixels = pixels[shapely.intersects(pixels, shapely.box(0, 0, grid.width, grid.height))]
     if len(pixels) == 0:
         raise _no_overlap(moved, grid, what)
@@ -109,7 +109,7 @@ def extent_on_grid(extent: tuple[float, ...] | None, grid: ModelGrid) -> Window:
     if extent is None:
         return 0, 0, grid.width, grid.height
     xmin, ymin, xmax, ymax = extent
-    corners = [~grid.transform * point for point in ((xmin, ymin), (xmin, ymax), (xmax, ymin), (xmax, ymax))]
+    corners = [~grid.transform @ point for point in ((xmin, ymin), (xmin, ymax), (xmax, ymin), (xmax, ymax))]
     columns, rows = zip(*corners, strict=True)
     # A millionth of a pixel is rounding, not ground that was asked for.
     left, top = max(0, int(np.floor(min(columns) + 1e-6))), max(0, int(np.floor(min(rows) + 1e-6)))
@@ -129,7 +129,7 @@ def _polygonal(geometry: Any) -> Any:
 
 
 def _no_overlap(frame: geopandas.GeoDataFrame, grid: ModelGrid, what: str) -> NoOverlapError:
-    corner, opposite = grid.transform * (0, 0), grid.transform * (grid.width, grid.height)
+    corner, opposite = grid.transform @ (0, 0), grid.transform @ (grid.width, grid.height)
     raster = ", ".join(f"{edge:g}" for edge in (*corner, *opposite))
     layer = ", ".join(f"{edge:g}" for edge in frame.total_bounds)
     return NoOverlapError(

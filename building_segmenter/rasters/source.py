@@ -65,9 +65,13 @@ def image_bands(dataset: DatasetReader, chosen: tuple[int, ...] | None, needed: 
             f"The image {dataset.name} has a colour table, not bands of brightness.",
             "Expand it first: gdal_translate -expand rgb, or in QGIS: PCT to RGB.",
         )
-    bands = chosen or tuple(i for i, role in zip(dataset.indexes, dataset.colorinterp, strict=True) if role != ColorInterp.alpha)
+    bands = chosen or tuple(
+        i for i, role in zip(dataset.indexes, dataset.colorinterp, strict=True) if role != ColorInterp.alpha
+    )
     if max(bands, default=0) > dataset.count:
-        raise BandsError(f"BANDS names band {max(bands)}; the image {dataset.name} has {dataset.count}.", "Name bands it has.")
+        raise BandsError(
+            f"BANDS names band {max(bands)}; the image {dataset.name} has {dataset.count}.", "Name bands it has."
+        )
     if needed is None:
         return bands
     if len(bands) < needed or (chosen and len(bands) != needed):

@@ -1,0 +1,130 @@
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+
+from building_segmenter import tasks
+from building_segmenter.footprints.extract import extract_buildings
+from building_segmenter.progress import Progress
+
+CRSS = ["EPSG:4326", "EPSG:3857", "EPSG:32616", "EPSG:2240"]
+ORIENTATIONS = ["north-up", "rotated", "south-up", "non-square"]
+FIELDS = [
+    "score", "area_m2", "perim_m", "vertices", "status", "reason", "method", "angle_deg", "max_dev_m", "iou", "geometry",
+]  # fmt: skip
+
+
+@pytest.fixture
+def extract(tmp_path, bright_model):
+    def run(path, name="footprints.gpkg", **options):
+        output = tmp_path / name
+        progress = Progress()
+        facts = {"model": bright_model, "inference_precision": "f32"} | options
+        result = extract_buildings(tasks.ExtractBuildings(input=path, output=str(output), **facts), progress)
+        return geopandas.read_file(output), result, progress.sink
+
+    return run
+
+
+def in_scene(layer, path, orientation, width):
+    """Return footprints in metres of the drawn scene, whatever CRS and orientation the file has."""
+    with rasterio.open(path) as dataset:
+        to_pixels = ~dataset.transform
+        height = dataset.height
+    pixels = shapely.transform(layer.geometry.to_numpy(), lambda x, y: to_pixels @ (x, y), interleaved=False)
+    if orientation == "south-up":
+        pixels = shapely.transform(pixels, lambda x, y: (x, height - y), interleaved=False)
+    if orientation == "non-square":
+        pixels = shapely.transform(pixels, lambda x, y: (x / 2, y), interleaved=False)
+    return sorted(
+        (shapely.affinity.scale(one, 0.15, 0.15, origin=(0, 0)) for one in pixels), key=lambda one: one.centroid.x
+    )
+
+
+def corner_errors(polygon):
+    for ring in (polygon.exterior, *polygon.interiors):
+        points = np.array(ring.coords)[:-1]
+        before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+        cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
+        turn = np.degrees(np.arctan2(cross, (before * after).sum(axis=1)))
+        yield np.abs(np.abs(turn) - 90).max()
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_same_footprints_in_every_crs(extract, write_image, flat_scene, orientation):
+    seen = []
+    for crs in CRSS:
+        path = write_image(flat_scene.image, f"{crs[5:]}.tif", crs=crs, orientation=orientation)
+        layer, _, _ = extract(path, f"{crs[5:]}.gpkg")
+        assert layer.crs == crs
+        assert (layer["status"] == 0).all()
+        seen.append(in_scene(layer, path, orientation, 400))
+    for other in seen[1:]:
+        assert len(other) == len(seen[0]) == 3
+        for one, same in zip(seen[0], other, strict=True):
+            assert shapely.hausdorff_distance(one, same) < 0.01
+
+
+def test_footprints_are_the_drawn_roofs(extract, write_image, flat_scene):
+    path = write_image(flat_scene.image)
+    layer, result, _ = extract(path)
+    assert list(layer.columns) == FIELDS
+    assert result["features"] == 3
+    truth = sorted(
+        (shapely.affinity.scale(one, 0.15, 0.15, origin=(0, 0)) for one in flat_scene.roofs),
+        key=lambda one: one.centroid.x,
+    )
+    for found, true in zip(in_scene(layer, path, "north-up", 400), truth, strict=True):
+        assert found.is_valid
+        assert len(found.interiors) == len(true.interiors)
+        assert found.intersection(true).area / found.union(true).area > 0.97
+        assert shapely.get_num_coordinates(found) == shapely.get_num_coordinates(true)
+        assert max(corner_errors(found)) < 0.1
+    assert layer["area_m2"].sum() == pytest.approx(sum(one.area for one in truth), rel=0.02)
+    assert layer["score"].between(90, 100).all()
+
+
+def test_right_angles_hold_in_ground_metres_although_web_mercator_bends_them(extract, write_image, flat_scene):
+    from building_segmenter.geo.ground import local_frame
+
+    layer, _, _ = extract(write_image(flat_scene.image, crs="EPSG:3857"), "mercator.gpkg")
+    ground = local_frame(layer.crs, tuple(layer.total_bounds)).geometry_to_ground(layer.geometry.to_numpy())
+    assert max(max(corner_errors(one)) for one in ground) < 0.1
+    assert max(max(corner_errors(one)) for one in layer.geometry) > 0.1
+
+
+def test_the_probability_raster_on_request(extract, write_image, flat_scene, tmp_path):
+    extract(write_image(flat_scene.image), probability=str(tmp_path / "probability.tif"))
+    with rasterio.open(tmp_path / "probability.tif") as dataset:
+        assert dataset.scales == (1 / 254,)
+        assert dataset.nodata == 255
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["footprints.gpkg", "image.tif", "probability.tif"]
+
+
+def test_no_building_is_a_success_with_an_empty_layer(extract, write_image, flat_scene):
+    layer, result, sink = extract(write_image(np.full_like(flat_scene.image, 30)))
+    assert len(layer) == result["features"] == 0
+    assert list(layer.columns) == FIELDS
+    assert sink.warnings
+
+
+def test_an_image_without_crs_gives_footprints_in_its_pixels(extract, write_image, flat_scene):
+    path = write_image(flat_scene.image, crs=None, transform=Affine.identity())
+    layer, _, _ = extract(path, gsd=0.15)
+    truth = shapely.union_all(flat_scene.roofs)
+    found = layer.geometry.union_all()
+    assert found.intersection(truth).area / found.union(truth).area > 0.97
+    assert layer["area_m2"].sum() == pytest.approx(truth.area * 0.15**2, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["f.geojson", "f.fgb", "f.shp", "f.parquet", "füße und mehr.gpkg"])
+def test_formats_by_ending(write_image, flat_scene, tmp_path, bright_model, name):
+    output = tmp_path / name
+    options = tasks.ExtractBuildings(input=write_image(flat_scene.image), output=str(output), model=bright_model)
+    extract_buildings(options, Progress())
+    read = geopandas.read_parquet if output.suffix == ".parquet" else geopandas.read_file
+    layer = read(output)
+    assert len(layer) == 3
+    assert set(FIELDS) <= set(layer.columns)

@@ -1,0 +1,46 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from building_segmenter.rasters.tiles import blend_weights, tile_starts
+
+sizes = st.integers(1, 3000)
+tiles = st.sampled_from([16, 64, 128, 512])
+
+
+@given(sizes, tiles, st.floats(0.25, 1.0), st.integers(-(10**7), 10**7))
+def test_tiles_cover_the_axis_and_stay_inside(size, tile, share, index):
+    stride = max(1, round(tile * share))
+    starts = tile_starts(size, tile, stride, index)
+    covered = np.zeros(size, bool)
+    for start in starts:
+        assert start >= 0
+        assert start + tile <= max(size, tile)
+        covered[start : start + tile] = True
+    assert covered.all()
+    assert starts == sorted(set(starts))
+
+
+@given(sizes, tiles, st.floats(0.25, 1.0), st.integers(-(10**7), 10**7))
+def test_inner_tiles_begin_on_the_world_lattice(size, tile, share, index):
+    stride = max(1, round(tile * share))
+    starts = tile_starts(size, tile, stride, index)
+    for start in starts[1:-1]:
+        assert (start + index) % stride == 0
+
+
+@given(sizes, tiles, st.floats(0.25, 1.0), st.integers(-(10**7), 10**7))
+def test_weights_sum_to_one_everywhere(size, tile, share, index):
+    starts = tile_starts(size, tile, max(1, round(tile * share)), index)
+    total = np.zeros(size)
+    for start, weights in zip(starts, blend_weights(size, tile, starts), strict=True):
+        assert len(weights) == min(tile, size)
+        assert (weights > 0).all()
+        total[start : start + len(weights)] += weights
+    np.testing.assert_allclose(total, 1.0, atol=1e-6)
+
+
+def test_abutting_axes_share_their_inner_tiles():
+    whole = tile_starts(4000, 512, 384, 1000)
+    right = [start + 2000 for start in tile_starts(2000, 512, 384, 3000)]
+    assert set(right[1:-1]) <= set(whole)
