@@ -40,11 +40,11 @@ demo: setup ## Extract footprints through QGIS: of a drawn scene, or RASTER=path
 
 test: setup .venv-qgis/.made ## Run the engine's, the plugin's and the end-to-end tests
 	$(ENGINE) -m pytest tests -m "not slow" --ignore=tests/plugin
-	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest tests/plugin -m "not slow"
+	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest --confcutdir=tests/plugin tests/plugin -m "not slow"
 
 test-full: setup .venv-qgis/.made ## Run all tests, the slow ones too
 	$(ENGINE) -m pytest tests --ignore=tests/plugin
-	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest tests/plugin
+	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest --confcutdir=tests/plugin tests/plugin
 
 lint: .venv/.made ## Check style, types, imports between rooms, and Python 3.9 syntax of the plugin
 	$(ENGINE) -m ruff check .

@@ -3,60 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from building_segmenter import __version__, engine, scratch, tasks
 from building_segmenter.errors import BuildingSegmenterError
+from building_segmenter.plugin.environment.check import check_environment, write_report
+from building_segmenter.plugin.environment.setup import setup_environment
+from building_segmenter.plugin.process.launch import worker_environment
 from building_segmenter.progress import Progress
+from building_segmenter.terminal import TerminalListener, TerminalSink
 
 _TYPES: dict[str, Any] = {"integer": int, "number": float, "distance": float, "area": float, "fraction": float}
-
-
-class TerminalSink:
-    """Shows progress as a bar on a terminal, and as a line every tenth elsewhere; all of it on stderr."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self._bar = Bar(*columns, console=self._console, transient=True) if self._console.is_terminal else None
-        self._shown = self._bar.add_task("Starting", total=1.0) if self._bar else None
-        self._last_tenth = -1
-
-    def __enter__(self) -> TerminalSink:
-        """Start drawing."""
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the terminal as it was."""
-        if self._bar:
-            self._bar.stop()
-
-    def progress(self, fraction: float, stage: str, eta_s: float | None) -> None:
-        """Show how far the task is."""
-        if self._bar and self._shown is not None:
-            self._bar.update(self._shown, completed=fraction, description=stage)
-        elif int(fraction * 10) > self._last_tenth:
-            self._last_tenth = int(fraction * 10)
-            left = f", {eta_s:.0f} s left" if eta_s is not None else ""
-            self._console.print(f"{fraction:4.0%} {stage}{left}", soft_wrap=True, markup=False)
-
-    def log(self, message: str) -> None:
-        """Show a line."""
-        self._console.print(message, soft_wrap=True, markup=False)
-
-    def warning(self, message: str) -> None:
-        """Show a warning."""
-        self._console.print(f"Warning: {message}", style="yellow", soft_wrap=True, markup=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -113,6 +78,53 @@ def _stop_on_signals(cancelled: threading.Event) -> None:
 
 def _as_lines(result: dict[str, Any]) -> str:
     return "\n".join(f"{key}: {value}" for key, value in result.items())
+
+
+@main.group()
+def environment() -> None:
+    """Set up and check the Python environment that the QGIS plugin uses."""
+
+
+@environment.command("setup")
+@click.option("--python", help="A Python 3.11 to 3.13 to build it with; by default the first that is found.")
+@click.option("--profile", type=click.Choice(["predict", "train"]), default="predict", show_default=True)
+@click.option("--bundle", help="Folder of wheels to install from instead of the network.")
+def environment_setup(python: str | None, profile: str, bundle: str | None) -> None:
+    """Build the managed environment beside an earlier one, check it, and switch to it."""
+
+    def work(listener: TerminalListener) -> int:
+        made = setup_environment(worker_environment(os.environ, sys.platform), listener, profile, python, bundle)
+        click.echo(f"python: {made}")
+        return 0
+
+    _with_listener(work)
+
+
+@environment.command("check")
+@click.option("--report", help="HTML page to write.")
+def environment_check(report: str | None) -> None:
+    """Report versions, paths, and what is wrong with the environment that this command runs in."""
+
+    def work(listener: TerminalListener) -> int:
+        environ = worker_environment(os.environ, sys.platform)
+        found = check_environment(environ, listener, sys.executable, environ)
+        click.echo(found.as_text())
+        if report:
+            write_report(found, report)
+        return 0 if found.works else 1
+
+    _with_listener(work)
+
+
+def _with_listener(work: Callable[[TerminalListener], int]) -> None:
+    cancelled = threading.Event()
+    _stop_on_signals(cancelled)
+    with TerminalSink() as sink:
+        try:
+            status = work(TerminalListener(sink, cancelled))
+        except BuildingSegmenterError as error:
+            status = _report(error)
+    sys.exit(status)
 
 
 def _command(name: str, task: type[tasks.Task]) -> click.Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import Any
 
 from building_segmenter import tasks
@@ -29,6 +30,8 @@ def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
         BuildingSegmenterError: What the task could not do, in the user's terms.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow" if isinstance(task, tasks.TrainModel) else "openvino"
+    # Importing openvino sends usage statistics unless this module is missing; the engine opens no connection unasked.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     module, function = _FUNCTIONS[type(task)]
     result: dict[str, Any] = getattr(importlib.import_module(module), function)(task, progress)
     return result

@@ -52,11 +52,11 @@ class Option:
     suffixes: tuple[str, ...] = ()
 
 
-def _option(default: Any, kind: str, label: str, help: str, **facts: Any) -> Any:  # noqa: A002
+def _option(default: Any, kind: str, label: str, help: str, **facts: Any) -> Any:
     return field(default=default, metadata={"option": Option(kind, label, help, **facts)})
 
 
-def _required(kind: str, label: str, help: str, **facts: Any) -> Any:  # noqa: A002
+def _required(kind: str, label: str, help: str, **facts: Any) -> Any:
     return _option(None, kind, label, help, required=True, **facts)
 
 

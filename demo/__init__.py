@@ -1,1 +1,1 @@
-"""The demonstration: a drawn scene with exact truth, the tools run on it through QGIS, a map and an accuracy report."""
+"""The demonstration: drawn aerial scenes with exact truth, and the runner behind `make demo`."""

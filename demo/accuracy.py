@@ -17,6 +17,9 @@ from building_segmenter.geo.vectors import read_polygons
 
 Polygons = NDArray[np.object_]
 
+_EDGE_M = 0.001
+"""Rounding of coordinates on their way to ground metres, with room to spare."""
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -83,7 +86,8 @@ def measure(
     found, true = (_inside(layer, frame, view, min_area_m2) for layer in layers)
     pairs = match(_clipped(found, view), _clipped(true, view))
     # A building that the raster's edge cuts has corners of the cut, so it says nothing of corners.
-    whole = [(f, t) for f, t in pairs if shapely.covers(view, found[f]) and shapely.covers(view, true[t])]
+    room = view.buffer(_EDGE_M)
+    whole = [(f, t) for f, t in pairs if shapely.covers(room, found[f]) and shapely.covers(room, true[t])]
     return Accuracy(
         pixel_iou=mask_iou(*masks),
         found=len(found),

@@ -24,6 +24,8 @@ from qgis.core import (
     QgsLayoutMeasurement,
     QgsLayoutPoint,
     QgsLayoutSize,
+    QgsLegendRenderer,
+    QgsLegendStyle,
     QgsPrintLayout,
     QgsProject,
     QgsRasterLayer,
@@ -114,7 +116,6 @@ def _layout(
     page.setPageSize(_size(width + 2 * MARGIN_MM, height + HEAD_MM + FOOT_MM + MARGIN_MM))
     view = _map(layout, [outlines, image], extent, width, height)
     bottom = HEAD_MM + height
-    # A narrow image has no room for legend, scale and credits side by side with long credits.
     _label(layout, title, 15, True, (MARGIN_MM, 3.5), (width, 9))
     _legend(layout, view, outlines, bottom)
     _scale_bar(layout, view, width, bottom)
@@ -152,7 +153,10 @@ def _legend(layout: QgsPrintLayout, view: Any, outlines: QgsVectorLayer, bottom:
     legend.setAutoUpdateModel(False)
     group = legend.model().rootGroup()
     group.clear()
-    group.addLayer(outlines)
+    node = group.addLayer(outlines)
+    # The categories speak for themselves; a layer of one symbol shows its name.
+    if outlines.fields().indexOf("status") >= 0:
+        QgsLegendRenderer.setNodeLegendStyle(node, QgsLegendStyle.Style.Hidden)
     legend.setColumnCount(2)
     legend.setSplitLayer(True)
     layout.addLayoutItem(legend)

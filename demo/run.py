@@ -20,7 +20,8 @@ FOLDER = ROOT / "demo"
 FOOTPRINTS, MAP = FOLDER / "footprints.gpkg", FOLDER / "footprints.png"
 SCENE, SCENE_TRUTH = FOLDER / "scene.tif", FOLDER / "scene_truth.gpkg"
 
-SEED = 20
+# Chosen for its variety, not for its figures: three street grids, halls, yards, metal, tile and concrete roofs.
+SEED = 22
 WIDTH_PX, HEIGHT_PX = 2000, 1500
 CRS = "EPSG:32636"
 

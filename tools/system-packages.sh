@@ -10,7 +10,7 @@ have_font() { [ -n "$(find /usr/share/fonts /usr/local/share/fonts -name '*.ttf'
 
 if have_qgis && have_python && have_font; then exit 0; fi
 
-packages="qgis qgis-providers python3-qgis python3-venv ca-certificates fonts-dejavu-core"
+packages="qgis qgis-providers python3-qgis python3-venv fonts-dejavu-core"
 if [ "$(id -u)" = 0 ]; then as_root=""
 elif command -v sudo >/dev/null 2>&1; then as_root="sudo"
 else as_root="none"; fi

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from building_segmenter import engine, tasks
-from building_segmenter.cli import TerminalSink
 from building_segmenter.networks.shipped import NAME
 from building_segmenter.progress import Progress
+from building_segmenter.terminal import TerminalSink
 
 ROOT = Path(__file__).resolve().parent.parent
 GSD = 0.15

@@ -96,8 +96,9 @@ def _stats_text(tile: int, bands: int, classes: ClassStatistics) -> str:
     images = len(classes.pixels)
     share = images / classes.chips
     fewest, most = int(images == classes.chips), int(images > 0)
-    header = f"{'cls name':<20}{'cls value':>11}{'images':>11}{'pixels':>11}{'min size':>12}{'mean size':>12}{'max size':>12}"
-    row = f"{CLASS_NAME:<20}{BUILDING:>11}{images:>11}{sum(classes.pixels):>11}{low:>12.2f}{mean:>12.2f}{high:>12.2f}"
+    titles = ("cls value", "images", "pixels", "min size", "mean size", "max size")
+    header = f"{'cls name':<20}" + "".join(f"{title:>12}" for title in titles)
+    row = f"{CLASS_NAME:<20}{BUILDING:>12}{images:>12}{sum(classes.pixels):>12}{low:>12.2f}{mean:>12.2f}{high:>12.2f}"
     return (
         f"images = {classes.chips} *{bands}*{tile}*{tile}\nclasses = 1\n"
         f"classes per image = [min = {fewest}, mean = {share:.2f}, max = {most}]\n{header}\n{row}\n"

@@ -48,7 +48,7 @@ def export_chips(options: ExportChips, progress: Progress) -> dict[str, Any]:
     with open_raster(options.input) as dataset, scratch.new_folder(options.output, MANIFEST) as folder:
         if dataset.crs is None:
             raise MissingCrsError(
-                f"The image {options.input} has no coordinate reference system, so the footprints cannot be laid over it.",
+                f"The image {options.input} has no coordinate reference system, so no footprints can be laid over it.",
                 "Assign its CRS (in QGIS: Assign projection) and run again.",
             )
         grid = model_grid(dataset, pixel_on_ground(dataset, None), options.gsd, options.tile_size)
@@ -67,7 +67,8 @@ def _export(
     bands = image_bands(dataset, options.bands)
     for part in (IMAGES, LABELS, CONTACTS):
         (folder / part).mkdir()
-    statistics, classes, chips = BandStatistics(), ClassStatistics(), []
+    statistics, classes = BandStatistics(), ClassStatistics()
+    chips: list[dict[str, Any]] = []
     for split, chip in _chips(options, dataset, grid, bands, progress):
         name = chip_name(len(chips))
         write_chip(folder, name, chip)

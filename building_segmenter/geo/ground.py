@@ -145,7 +145,8 @@ def _centre(crs: CRS, bounds: Bounds) -> tuple[float, float]:
     longitude, latitude = geographic.transform((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2)
     if not (np.isfinite(longitude) and np.isfinite(latitude) and abs(latitude) <= 90):
         raise InputUnreadableError(
-            f"The extent {tuple(round(float(edge), 3) for edge in bounds)} lies outside the area of its CRS, {crs.name}.",
+            f"The extent {tuple(round(float(edge), 3) for edge in bounds)} lies outside the area of its CRS,"
+            f" {crs.name}.",
             "The layer probably carries a wrong CRS: check it in QGIS and assign the right one.",
         )
     return float(longitude), float(latitude)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-# Importing openvino sends usage statistics unless this module is missing; the engine opens no connection unasked.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 import keras
 import numpy as np

@@ -75,8 +75,9 @@ def image_bands(dataset: DatasetReader, chosen: tuple[int, ...] | None, needed: 
     if needed is None:
         return bands
     if len(bands) < needed or (chosen and len(bands) != needed):
+        there = "BANDS names" if chosen else f"the image {dataset.name} has"
         raise BandsError(
-            f"The model takes {needed} bands; {'BANDS names' if chosen else f'the image {dataset.name} has'} {len(bands)}.",
+            f"The model takes {needed} bands; {there} {len(bands)}.",
             f"Give {needed} bands with BANDS; one band may be repeated, as in BANDS=1,1,1.",
         )
     return bands[:needed]

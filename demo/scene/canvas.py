@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ def window(canvas: Canvas, x: float, y: float, radius: float) -> Window | None:
 
 
 def paint(
-    canvas: Canvas, place: Window, colour: Floats | Colour, alpha: NDArray, height: Floats | float | None = None
+    canvas: Canvas, place: Window, colour: Floats | Colour, alpha: NDArray[Any], height: Floats | float | None = None
 ) -> None:
     """Lay colour over a window.
 

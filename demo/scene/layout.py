@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.scene.canvas import Floats
+from demo.scene.noise import Floats
 from demo.scene.style import Style, choose
 
 
@@ -124,7 +124,7 @@ def _visible(district: District, box: Box, size: tuple[float, float]) -> bool:
 
 def _block(rng: np.random.Generator, district: District, box: Box, double: bool, style: Style) -> Block:
     if rng.random() > style.built:
-        return Block(district, box, "field" if rng.random() < 0.5 else "green", ())
+        return Block(district, box, "field" if rng.random() < 0.35 else "green", ())
     use = choose(rng, {"row": style.rows, "hall": style.halls, "houses": 1 - style.rows - style.halls})
     if use == "hall":
         plots = _cut(rng, district, box, -1, (28, 60))

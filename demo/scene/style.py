@@ -64,25 +64,25 @@ class Style:
 _RED_TOWN = Style(
     soil=(0.66, 0.49, 0.37), grass=(0.42, 0.49, 0.24), street=(0.64, 0.47, 0.36), leaves=(0.29, 0.37, 0.19),
     roofs={"rust": 5, "painted metal": 5, "tile": 4, "grey metal": 2, "bright metal": 2, "concrete": 1},
-    green=0.5, plot_width=(11, 22), plot_depth=(14, 24), street_width=(2.5, 6), rows=0.1, halls=0.05, built=0.9,
+    green=0.5, plot_width=(11, 22), plot_depth=(14, 24), street_width=(2.5, 6), rows=0.1, halls=0.05, built=0.94,
     trees=5, palms=0.15, walls=0.5, storeys=(1, 2),
 )  # fmt: skip
 _COAST = Style(
     soil=(0.70, 0.62, 0.49), grass=(0.44, 0.49, 0.28), street=(0.72, 0.60, 0.45), leaves=(0.30, 0.38, 0.20),
     roofs={"bright metal": 9, "grey metal": 3, "rust": 2, "painted metal": 1, "concrete": 1},
-    green=0.8, plot_width=(14, 26), plot_depth=(16, 28), street_width=(2, 4), rows=0.05, halls=0.05, built=0.72,
+    green=0.8, plot_width=(14, 26), plot_depth=(16, 28), street_width=(2, 4), rows=0.05, halls=0.05, built=0.8,
     trees=9, palms=0.45, walls=0.2, storeys=(1, 1),
 )  # fmt: skip
 _VALLEY = Style(
     soil=(0.62, 0.56, 0.47), grass=(0.42, 0.46, 0.29), street=(0.65, 0.62, 0.57), leaves=(0.27, 0.33, 0.19),
     roofs={"concrete": 12, "bright metal": 3, "painted metal": 2, "grey metal": 3, "tile": 1},
-    green=0.6, plot_width=(7, 14), plot_depth=(11, 19), street_width=(3, 6), rows=0.45, halls=0.08, built=0.82,
+    green=0.6, plot_width=(7, 14), plot_depth=(11, 19), street_width=(3, 6), rows=0.45, halls=0.08, built=0.88,
     trees=3, palms=0.0, walls=0.3, storeys=(2, 5),
 )  # fmt: skip
 _SUBURB = Style(
     soil=(0.62, 0.58, 0.50), grass=(0.40, 0.47, 0.27), street=(0.50, 0.50, 0.50), leaves=(0.27, 0.33, 0.19),
     roofs={"shingle": 10, "tile": 3, "bright metal": 1, "concrete": 2, "painted metal": 1},
-    green=0.95, plot_width=(17, 27), plot_depth=(24, 34), street_width=(6, 9), rows=0.12, halls=0.08, built=0.9,
+    green=0.95, plot_width=(17, 27), plot_depth=(24, 34), street_width=(6, 9), rows=0.12, halls=0.08, built=0.94,
     trees=6, palms=0.05, walls=0.15, storeys=(1, 2),
 )  # fmt: skip
 STYLES: dict[str, Style] = {"red town": _RED_TOWN, "coast": _COAST, "valley": _VALLEY, "suburb": _SUBURB}

@@ -11,9 +11,7 @@ from building_segmenter.progress import Progress
 
 CRSS = ["EPSG:4326", "EPSG:3857", "EPSG:32616", "EPSG:2240"]
 ORIENTATIONS = ["north-up", "rotated", "south-up", "non-square"]
-FIELDS = [
-    "score", "area_m2", "perim_m", "vertices", "status", "reason", "method", "angle_deg", "max_dev_m", "iou", "geometry",
-]  # fmt: skip
+FIELDS = "score area_m2 perim_m vertices status reason method angle_deg max_dev_m iou geometry".split()
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ LONGITUDE, LATITUDE = -84.4, 33.7
 SHAPE = (220, 260)
 ORIENTATIONS = {
     "north-up": Affine.scale(0.1, -0.1),
-    "rotated": Affine.rotation(17) * Affine.scale(0.1, -0.1),
+    "rotated": Affine.rotation(17) @ Affine.scale(0.1, -0.1),
     "south-up": Affine.scale(0.1, 0.1),
     "non-square": Affine.scale(0.1, -0.16),
-    "rotated, south-up, non-square": Affine.rotation(-40) * Affine.scale(0.13, 0.1),
+    "rotated, south-up, non-square": Affine.rotation(-40) @ Affine.scale(0.13, 0.1),
 }
 
 

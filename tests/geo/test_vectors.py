@@ -49,7 +49,7 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(InputNotFoundError, match="nowhere"):
         read_polygons(str(tmp_path / "nowhere.gpkg"), "footprints")
     (tmp_path / "broken.gpkg").write_bytes(b"SQLite format 3\0rubbish")
-    with pytest.raises(InputUnreadableError, match="footprints .*broken"):
+    with pytest.raises(InputUnreadableError, match=r"footprints .*broken"):
         read_polygons(str(tmp_path / "broken.gpkg"), "footprints")
     layer([shapely.Point(0, 0)]).to_file(tmp_path / "points.gpkg")
     with pytest.raises(InputUnreadableError, match="holds Point"):

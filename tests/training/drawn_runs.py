@@ -14,7 +14,7 @@ import rasterio
 
 from building_segmenter import tasks
 from building_segmenter.chips.manifest import write_manifest
-from building_segmenter.errors import CancelledError
+from building_segmenter.errors import BuildingSegmenterError, CancelledError
 from building_segmenter.progress import Progress, SilentSink
 from building_segmenter.training.train import train_model
 
@@ -45,6 +45,13 @@ def main(folder: Path):
             report=str(folder / "reports" / "other.html"),
         ),
     }
+    results["failures"] = {
+        "no folder for the output": failure(folder / "none" / "m.keras", **recipe),
+        "no folder for the report": failure(folder / "m.keras", **recipe, report=str(folder / "none" / "r.html")),
+        "no dataset": failure(folder / "m.keras", **recipe | {"dataset": str(folder / "nowhere")}),
+        "no weights": failure(folder / "m.keras", **recipe | {"backbone_weights": str(folder / "no.weights.h5")}),
+        "other bands": failure(folder / "m.keras", **recipe | {"dataset": [houses, other]}),
+    }
     (folder / "runs.json").write_text(json.dumps(results), encoding="utf-8")
 
 
@@ -70,6 +77,14 @@ def run(output, **options):
         Path(options["report"]).parent.mkdir()
     result = train_model(tasks.TrainModel(output=str(output), **options), Progress(sink))
     return {"result": result, "progress": reports, "logs": sink.logs, "warnings": sink.warnings}
+
+
+def failure(output, **options):
+    try:
+        train_model(tasks.TrainModel(output=str(output), **options), Progress())
+    except BuildingSegmenterError as error:
+        return {"code": error.code, "hint": error.hint, "left": sorted(path.name for path in output.parent.glob("m.*"))}
+    return {"code": "it did not fail"}
 
 
 def cancelled_run(output, **options):

@@ -121,5 +121,22 @@ def test_sixteen_bit_bands_without_contacts_and_a_backbone_from_a_file(runs, fol
     assert runs["sixteen"]["result"]["report"].endswith("other.html")
 
 
+@pytest.mark.parametrize(
+    ("case", "code"),
+    [
+        ("no folder for the output", "output-not-writable"),
+        ("no folder for the report", "output-not-writable"),
+        ("no dataset", "input-not-found"),
+        ("no weights", "input-not-found"),
+        ("other bands", "bands"),
+    ],
+)
+def test_failure_has_its_code_and_hint_and_leaves_nothing(runs, case, code):
+    failure = runs["failures"][case]
+    assert failure["code"] == code
+    assert failure["hint"]
+    assert not failure["left"]
+
+
 def test_no_scratch_is_left(folder):
     assert not list(folder.rglob("*.tmp"))
