@@ -1,0 +1,101 @@
+"""The demo's accuracy on cases that can be counted by hand."""
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from rasterio.transform import from_origin
+from shapely import box
+
+from demo.accuracy import count_corners, mask_iou, match, measure
+
+WEST, NORTH = 500000.0, 40000.0
+
+
+@pytest.fixture
+def files(tmp_path):
+    """An empty raster of 100 x 100 px of 1 m, and a way to write layers in its pixels."""
+    raster = tmp_path / "image.tif"
+    profile = {"driver": "GTiff", "width": 100, "height": 100, "count": 1, "dtype": "uint8", "crs": "EPSG:32636"}
+    with rasterio.open(raster, "w", transform=from_origin(WEST, NORTH, 1, 1), **profile) as target:
+        target.write(np.ones((1, 100, 100), np.uint8))
+
+    def layer(name, polygons, crs="EPSG:32636"):
+        moved = [shapely.transform(p, lambda xy: xy * (1, -1) + (WEST, NORTH)) for p in polygons]
+        frame = geopandas.GeoDataFrame(geometry=moved, crs="EPSG:32636").to_crs(crs)
+        frame.to_file(tmp_path / f"{name}.gpkg")
+        return tmp_path / f"{name}.gpkg"
+
+    return raster, layer
+
+
+def test_the_truth_itself_is_perfect(files):
+    raster, layer = files
+    truth = layer("truth", [box(10, 10, 30, 20), box(50, 50, 60, 60)])
+    result = measure(raster, truth, truth)
+    assert (result.pixel_iou, result.precision, result.recall, result.f1) == (1, 1, 1, 1)
+    assert result.found_corners == result.true_corners == 4
+
+
+def test_counts_and_areas_by_hand(files):
+    raster, layer = files
+    truth = layer("truth", [box(0, 0, 10, 10), box(20, 0, 30, 10), box(40, 0, 50, 10)])
+    bent = shapely.Polygon([(20, 0), (30, 0), (30, 8), (25, 8), (25, 10), (20, 10)])
+    found = layer("found", [box(0, 0, 10, 10), bent, box(44, 0, 60, 10), box(70, 70, 80, 80)])
+    result = measure(raster, found, truth)
+    # Shared 100 + 90 + 60 of 100 + 100 + 200 + 100; the third pair has an IoU of 60 / 200.
+    assert result.pixel_iou == pytest.approx(250 / 500)
+    assert (result.found, result.true, result.matched) == (4, 3, 2)
+    assert result.precision == pytest.approx(2 / 4)
+    assert result.recall == pytest.approx(2 / 3)
+    assert result.f1 == pytest.approx(4 / 7)
+    assert (result.found_corners, result.true_corners) == (5, 4)
+
+
+def test_a_building_on_the_edge_counts_by_what_shows_but_not_for_corners(files):
+    raster, layer = files
+    truth = layer("truth", [box(-10, 40, 10, 50), box(60, 60, 70, 70), box(-9, 0, 1, 2), box(200, 200, 210, 210)])
+    notched = shapely.Polygon([(0, 40), (10, 40), (10, 49), (9, 49), (9, 50), (0, 50)])
+    found = layer("found", [notched, box(60, 60, 70, 70)])
+    result = measure(raster, found, truth, min_area_m2=4.0)
+    assert (result.found, result.true, result.matched) == (2, 2, 2)
+    assert (result.found_corners, result.true_corners) == (4, 4)
+
+
+def test_layers_in_another_crs_are_moved(files):
+    raster, layer = files
+    polygons = [box(10, 10, 30, 20), box(50, 50, 60, 60)]
+    result = measure(raster, layer("found", polygons), layer("truth", polygons, "EPSG:4326"))
+    assert result.matched == 2
+    assert result.pixel_iou == pytest.approx(1, abs=0.01)
+
+
+def test_nothing_found_is_no_error(files):
+    raster, layer = files
+    empty = geopandas.GeoDataFrame({"score": np.zeros(0)}, geometry=[], crs="EPSG:32636")
+    path = raster.parent / "none.gpkg"
+    empty.to_file(path, geometry_type="Polygon")
+    result = measure(raster, path, layer("truth", [box(0, 0, 10, 10)]))
+    assert (result.pixel_iou, result.precision, result.recall, result.f1) == (0, 0, 0, 0)
+    assert np.isnan(result.found_corners)
+
+
+def test_each_footprint_is_matched_once_best_first():
+    true = np.array([box(0, 0, 10, 10)], object)
+    found = np.array([box(0, 0, 10, 6), box(0, 0, 10, 9)], object)
+    assert match(found, true) == [(1, 0)]
+    assert match(np.array([box(0, 0, 10, 5)], object), true) == [(0, 0)]
+    assert match(np.array([box(0, 0, 10, 4.99)], object), true) == []
+
+
+def test_corners_of_holes_and_parts_count():
+    ring = box(0, 0, 10, 10).difference(box(2, 2, 4, 4))
+    assert count_corners(ring) == 8
+    assert count_corners(shapely.MultiPolygon([ring, box(20, 0, 22, 2)])) == 12
+
+
+def test_masks():
+    one, two = np.array([1, 1, 0, 0], bool), np.array([0, 1, 1, 0], bool)
+    assert mask_iou(one, two) == pytest.approx(1 / 3)
+    assert mask_iou(one & False, two & False) == 1
