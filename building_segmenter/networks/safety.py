@@ -29,26 +29,24 @@ _MAX_JSON_BYTES = 32 << 20
 _MAX_EXPANSION = 200
 _MAX_NESTING = 200
 
-_MODULES = (
-    "keras",
+_CLASS_MODULES = (
     "keras.layers",
-    "keras.models",
     "keras.initializers",
     "keras.regularizers",
     "keras.constraints",
     "keras.activations",
     "keras.quantizers",
     "keras.dtype_policies",
-    "keras.mixed_precision",
-    "keras.ops",
-    "keras.random",
     "keras.src.models.functional",
     "keras.src.models.model",
     "keras.src.models.sequential",
 )
-# Of these modules only what computes on tensors may be named: operations of a graph lie in modules of their own.
+# Operations of a graph lie in modules of their own below this one.
 _OPERATION_MODULES = "keras.src.ops."
-_REFUSED_CLASSES = ("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer", "Wrapper")
+_MIXED_MODULES = ("keras", "keras.models")
+_MIXED_CLASSES = ("DTypePolicy", "Functional", "Model", "Sequential")
+_FUNCTION_MODULES = ("builtins", "keras.activations", "keras.initializers")
+_REFUSED_CLASSES = ("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer")
 _PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__bytes__", "__ellipsis__")
 
 
@@ -174,13 +172,24 @@ def _check_class(config: Mapping[str, Any], source: str) -> None:
             f"The model {source} has a layer {name}, which can hold code; it was not loaded.",
             "Build the model without it, from layers that Keras knows, and train it again.",
         )
-    # A function is named by the word "function" as its class, and by its name in its configuration.
-    own = isinstance(module, str) and (module in _MODULES or module.startswith(_OPERATION_MODULES))
-    builtin = name == "function" and module == "builtins" and isinstance(config.get("config"), str)
-    if not (own or builtin):
-        raise _unsafe(source, f"it needs the class {module}.{name}, which is not Keras' own")
-    if registered is not None and registered != name and not builtin:
+    if not (_is_own_function(config) if name == "function" else _is_own_class(name, module)):
+        raise _unsafe(source, f"it needs {module}.{name}, which is not a part of a network that Keras knows")
+    if registered not in (None, name) and name != "function":
         raise _unsafe(source, f"its class {name} is registered as {registered}")
+
+
+def _is_own_class(name: str, module: Any) -> bool:
+    if module in _MIXED_MODULES:
+        return name in _MIXED_CLASSES
+    # Classes begin with a capital; functions of these modules, such as deserialize, do not.
+    known = isinstance(module, str) and (module in _CLASS_MODULES or module.startswith(_OPERATION_MODULES))
+    return known and name[:1].isupper()
+
+
+def _is_own_function(config: Mapping[str, Any]) -> bool:
+    """Functions, such as activations, have their name as configuration."""
+    name = config.get("config")
+    return config.get("module") in _FUNCTION_MODULES and isinstance(name, str) and name.isidentifier()
 
 
 def _check_group(group: h5py.Group, source: str, depth: int) -> None:
@@ -210,5 +219,6 @@ def _read(archive: zipfile.ZipFile, entry: str, source: str) -> bytes:
 
 def _unsafe(source: str, what: str) -> UnsafeModelError:
     return UnsafeModelError(
-        f"The model {source} was not loaded: {what}.", "Use it only if you trust its origin: do not."
+        f"The model {source} was not loaded: {what}.",
+        "Do not use this file; get the model again from whoever trained it.",
     )

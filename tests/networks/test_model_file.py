@@ -271,6 +271,11 @@ def layer_of(config, kind):
         {"module": "keras.utils", "class_name": "get_file"},
         {"module": "keras.src.utils.file_utils", "class_name": "get_file"},
         {"module": "keras.saving", "class_name": "load_model"},
+        {"module": "keras.models", "class_name": "load_model"},
+        {"module": "keras.models", "class_name": "function", "config": "load_model"},
+        {"module": "keras.layers", "class_name": "deserialize"},
+        {"module": "builtins", "class_name": "function", "config": "os.system"},
+        {"class_name": 3},
         {"module": "keras.layers", "class_name": "TFSMLayer"},
         {"module": "keras.layers", "class_name": "TorchModuleWrapper"},
         {"module": "builtins", "class_name": "function"},
@@ -281,6 +286,19 @@ def test_foreign_class_is_refused(whole, tmp_path, change):
     path = with_config(whole[1], tmp_path / "m.keras", lambda config: layer_of(config, "Conv2D").update(change))
     with pytest.raises(UnsafeModelError):
         model_file.load_model(path)
+
+
+def test_layers_with_functions_policies_and_operations_of_keras_are_welcome(tmp_path):
+    image = keras.layers.Input((None, None, 3))
+    hidden = keras.layers.Conv2D(4, 1, activation=keras.ops.leaky_relu, kernel_regularizer="l2")(image)
+    hidden = keras.layers.SeparableConv2D(4, 3, padding="same", dtype="mixed_bfloat16")(hidden)
+    hidden = keras.ops.relu(hidden) * 2.0
+    hidden = keras.layers.TimeDistributed(keras.layers.Dense(4))(hidden)
+    inner = keras.Sequential([keras.layers.Input((None, None, 4)), keras.layers.Conv2D(2, 1, activation="sigmoid")])
+    path = tmp_path / "m.keras"
+    model_file.save_model(keras.Model(image, inner(hidden)), some_facts(), path)
+    model, _ = model_file.load_model(path)
+    assert model.output_shape[-1] == 2
 
 
 def test_foreign_class_deep_inside_a_layer_is_refused(whole, tmp_path):
