@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from building_segmenter.chips.chip import BUILDING, Chip
 from building_segmenter.chips.statistics import ClassStatistics
+from building_segmenter.rasters.writing import geotiff_writer, write_rows
 
 IMAGES, LABELS, CONTACTS = "images", "labels", "contacts"
 CLASS_NAME = "building"
@@ -66,7 +66,6 @@ def write_side_files(
 
 def _write(path: Path, array: NDArray[Any], chip: Chip) -> None:
     profile = {
-        "driver": "GTiff",
         "count": array.shape[0],
         "height": array.shape[1],
         "width": array.shape[2],
@@ -77,8 +76,8 @@ def _write(path: Path, array: NDArray[Any], chip: Chip) -> None:
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "w", **profile) as dataset:
-            dataset.write(array)
+        with geotiff_writer(path, **profile) as dataset:
+            write_rows(dataset, 0, array)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -25,9 +25,10 @@ from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.grid import ModelGrid, model_grid, read_grid
 from building_segmenter.rasters.overlay import PixelPolygons, Window, area_on_grid, extent_on_grid
-from building_segmenter.rasters.probability import probability_writer, quantized, write_rows
+from building_segmenter.rasters.probability import probability_writer, quantized
 from building_segmenter.rasters.source import image_bands, open_raster, pixel_on_ground
 from building_segmenter.rasters.tiles import blend_weights, tile_starts
+from building_segmenter.rasters.writing import write_rows
 from building_segmenter.tasks import PredictionTask, SegmentRaster
 
 Floats = NDArray[np.float32]

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import DatasetWriter
-from rasterio.windows import Window
 
-from building_segmenter.errors import DiskFullError
+from building_segmenter.rasters.writing import geotiff_writer
 
 FULL = 254
 NODATA = 255
@@ -31,7 +29,7 @@ def quantized(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDA
 def probability_writer(
     path: Path, width: int, height: int, transform: Affine, crs: Any, names: tuple[str, ...]
 ) -> Iterator[DatasetWriter]:
-    """Open a probability raster for writing rows from top to bottom.
+    """Open a probability raster for writing rows from top to bottom, with `writing.write_rows`.
 
     Args:
         path: A scratch path; see `building_segmenter.scratch`.
@@ -45,7 +43,6 @@ def probability_writer(
         DiskFullError: The file does not hold all that was written.
     """
     profile = {
-        "driver": "GTiff",
         "width": width,
         "height": height,
         "count": len(names),
@@ -61,26 +58,8 @@ def probability_writer(
         "interleave": "band",
         "bigtiff": "if_safer",
     }
-    with rasterio.open(path, "w", **profile) as dataset:
+    with geotiff_writer(path, **profile) as dataset:
         dataset.scales = (1 / FULL,) * len(names)
         for band, name in enumerate(names, start=1):
             dataset.set_band_description(band, f"Probability of {name}")
         yield dataset
-    _check_whole(path)
-
-
-def write_rows(dataset: DatasetWriter, row: int, values: NDArray[np.uint8]) -> None:
-    """Write rows (bands, rows, width) from `row` on."""
-    dataset.write(values, window=Window(0, row, values.shape[2], values.shape[1]))
-
-
-def _check_whole(path: Path) -> None:
-    # libtiff only logs that blocks could not be written when a file is closed on a full disk.
-    try:
-        with rasterio.open(path) as dataset:
-            row = dataset.height - 1
-            dataset.read(dataset.count, window=Window(dataset.width - 1, row, 1, 1))
-    except rasterio.errors.RasterioError as error:
-        raise DiskFullError(
-            f"The probability raster {path.name} could not be written to its end.", "Free some space and run again."
-        ) from error
