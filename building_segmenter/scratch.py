@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -109,11 +110,9 @@ def remove_scratch() -> None:
 
 @contextmanager
 def _scratch_folder(target: Path) -> Iterator[Path]:
-    for left_over in target.parent.glob(f".{_glob_safe(target.name)}.*.tmp"):
-        if left_over not in _in_use:
-            shutil.rmtree(left_over, ignore_errors=True)
     folder = target.parent / f".{target.name}.{token}.tmp"
     with _as_output_errors(target):
+        _remove_left_overs(target)
         folder.mkdir()
     _in_use.add(folder)
     try:
@@ -127,6 +126,14 @@ def _scratch_folder(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _in_use.discard(folder)
+
+
+def _remove_left_overs(target: Path) -> None:
+    # Not a glob: `.out.*.tmp` would also match the scratch of a neighbour `out.gpkg` that may just be written.
+    scratch_of_target = re.compile(rf"\.{re.escape(target.name)}(\.side)?\.[0-9a-f]+\.tmp")
+    for path in target.parent.iterdir():
+        if scratch_of_target.fullmatch(path.name) and path not in _in_use:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _check_folder(folder: Path, target: Path) -> None:
@@ -169,7 +176,3 @@ def _disk_full(target: Path) -> DiskFullError:
     return DiskFullError(
         f"The disk of {target.parent} is full.", f"Free some space, or write {target.name} to another disk."
     )
-
-
-def _glob_safe(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

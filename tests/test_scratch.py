@@ -50,6 +50,20 @@ def test_names_with_brackets_do_not_confuse_the_clean_up(tmp_path):
     assert names(tmp_path) == ["a[1].txt"]
 
 
+def test_the_scratch_of_a_neighbour_with_a_longer_name_is_left_alone(tmp_path):
+    running = tmp_path / ".tile.gpkg.0123abcd.tmp"
+    running.mkdir()
+    with scratch.new_folder(tmp_path / "tile", "made.json"):
+        assert running.exists()
+
+
+def test_the_side_folder_of_a_killed_run_goes_too(tmp_path):
+    (tmp_path / ".a.gpkg.side.0123abcd.tmp").mkdir()
+    with scratch.new_output(tmp_path / "a.gpkg") as path:
+        path.write_text("whole")
+    assert names(tmp_path) == ["a.gpkg"]
+
+
 def test_everything_of_this_process_goes_when_it_is_cut_off(tmp_path):
     with scratch.new_output(tmp_path / "a.txt") as path:
         path.write_text("half")

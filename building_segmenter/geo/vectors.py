@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import shapely
 
 from building_segmenter import scratch
 from building_segmenter.errors import (
+    DiskFullError,
     InputNotFoundError,
     InputUnreadableError,
     MissingCrsError,
     OutputNotWritableError,
 )
+from building_segmenter.tasks import VECTOR_SUFFIXES
 
 _LAYER = "|layername="
 _REMOTE = ("/vsi", "http://", "https://", "pg:", "postgresql:")
@@ -73,35 +76,40 @@ def write_polygons(frame: geopandas.GeoDataFrame, output: str | os.PathLike[str]
     target = Path(output)
     check_vector_output(target)
     with scratch.new_output(target) as path:
-        if target.suffix.lower() in _PARQUET:
-            frame.to_parquet(path, index=False)
-            return
-        multi = bool((frame.geometry.geom_type == "MultiPolygon").any())
-        pyogrio.write_dataframe(
-            frame,
-            path,
-            driver=driver_of(target),
-            layer=target.stem,
-            geometry_type=_geometry_type(frame, multi),
-            promote_to_multi=multi,
-        )
+        _write(frame, path)
+        _check_whole(frame, path)
 
 
 def check_vector_output(output: str | os.PathLike[str]) -> None:
-    """Raise `OutputNotWritableError` if the ending of a file name is of no format that can be written."""
-    if Path(output).suffix.lower() not in _PARQUET:
-        driver_of(output)
+    """Raise `OutputNotWritableError` if the ending of a file name is of no format that holds polygons with fields."""
+    suffix = Path(output).suffix.lower()
+    if suffix in VECTOR_SUFFIXES or suffix in _PARQUET:
+        return
+    driver_of(output)
+    sample = geopandas.GeoDataFrame({"score": [1.0], "reason": ["a"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
+    # Some formats take points only, or no fields: better known before the work than after.
+    with tempfile.TemporaryDirectory(prefix="building-segmenter-") as folder:
+        path = Path(folder) / f"sample{suffix}"
+        try:
+            _write(sample, path)
+            _check_whole(sample, path)
+        except Exception as error:
+            raise _no_format(output) from error
 
 
 def driver_of(output: str | os.PathLike[str]) -> str:
     """Return the OGR driver that writes files with this ending."""
     try:
         return str(pyogrio.detect_write_driver(str(output)))
-    except ValueError:
-        raise OutputNotWritableError(
-            f"The output {output} has an ending of no vector format that can be written.",
-            "Use .gpkg, .geojson, .fgb, .shp or .parquet.",
-        ) from None
+    except ValueError as error:
+        raise _no_format(output) from error
+
+
+def _no_format(output: str | os.PathLike[str]) -> OutputNotWritableError:
+    return OutputNotWritableError(
+        f"The output {output} has an ending of no vector format that polygons with fields can be written in.",
+        "Use .gpkg, .geojson, .fgb, .shp or .parquet.",
+    )
 
 
 def _check_exists(path: str, what: str) -> None:
@@ -121,6 +129,45 @@ def _read(path: str, layer: str | None, what: str) -> geopandas.GeoDataFrame:
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputUnreadableError(f"The {what} {path} has no geometry.", "Choose a polygon layer.")
     return frame
+
+
+def _write(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    if path.suffix.lower() in _PARQUET:
+        frame.to_parquet(path, index=False)
+        return
+    multi = bool((frame.geometry.geom_type == "MultiPolygon").any())
+    pyogrio.write_dataframe(
+        frame,
+        path,
+        driver=driver_of(path),
+        layer=path.stem,
+        geometry_type=_geometry_type(frame, multi),
+        promote_to_multi=multi,
+    )
+
+
+def _check_whole(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    """Read a written layer again: on a full disk GeoJSON, FlatGeobuf and Shapefile end short without an error."""
+    try:
+        read = geopandas.read_parquet(path) if path.suffix.lower() in _PARQUET else pyogrio.read_dataframe(path)
+        # A table without features has no geometry in some formats.
+        whole = len(read) == len(frame) and (len(frame) == 0 or _filled(read) == _filled(frame))
+    except Exception as error:
+        raise _not_whole(path) from error
+    if not whole:
+        raise _not_whole(path)
+
+
+def _filled(frame: geopandas.GeoDataFrame) -> int:
+    geometries: Any = frame.geometry.to_numpy()
+    return int((~(shapely.is_missing(geometries) | shapely.is_empty(geometries))).sum())
+
+
+def _not_whole(path: Path) -> DiskFullError:
+    return DiskFullError(
+        f"The layer {path.name} could not be written to its end.",
+        "Free some space, or write to another disk, and run again.",
+    )
 
 
 def _geometry_type(frame: geopandas.GeoDataFrame, multi: bool) -> str:

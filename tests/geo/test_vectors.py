@@ -3,7 +3,7 @@ import pytest
 import shapely
 
 from building_segmenter.errors import InputNotFoundError, InputUnreadableError, MissingCrsError, OutputNotWritableError
-from building_segmenter.geo.vectors import read_polygons, write_polygons
+from building_segmenter.geo.vectors import check_vector_output, read_polygons, write_polygons
 
 BOX = shapely.box(0, 0, 10, 10)
 
@@ -59,3 +59,17 @@ def test_mistakes_are_named(tmp_path):
         read_polygons(str(tmp_path / "nocrs.gpkg"))
     with pytest.raises(OutputNotWritableError, match="ending"):
         write_polygons(layer([BOX]), tmp_path / "a.xyz123")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".gpx", ".dxf", ".xlsx", ""])
+def test_a_format_that_holds_no_polygons_with_fields_is_told_before_the_work(tmp_path, ending):
+    with pytest.raises(OutputNotWritableError, match="ending"):
+        check_vector_output(tmp_path / f"a{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".sqlite", ".gml", ".tab", ".geojsonl"])
+def test_other_formats_of_ogr_are_written(tmp_path, ending):
+    check_vector_output(tmp_path / f"a{ending}")
+    write_polygons(layer([BOX], score=[1.5]), tmp_path / f"a{ending}")
+    assert len(geopandas.read_file(tmp_path / f"a{ending}")) == 1
