@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from building_segmenter import __version__, engine, scratch, tasks
-from building_segmenter.errors import BuildingSegmenterError
+from building_segmenter.errors import BuildingSegmenterError, CancelledError, InvalidParameterError
+from building_segmenter.interrupts import Interrupts
 from building_segmenter.plugin.environment.check import check_environment, write_report
 from building_segmenter.plugin.environment.setup import setup_environment
 from building_segmenter.plugin.process.launch import worker_environment
@@ -24,7 +24,26 @@ from building_segmenter.terminal import TerminalListener, TerminalSink
 _TYPES: dict[str, Any] = {"integer": int, "number": float, "distance": float, "area": float, "fraction": float}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Tells mistakes in what was typed like all other errors: with a code, and with what to do next."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line and end the process."""
+        try:
+            status = super().main(*args, **kwargs | {"standalone_mode": False})
+        except NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "building-segmenter"
+            hint = f"Try '{path} --help'."
+            sys.exit(_report(InvalidParameterError(error.format_message(), hint)))
+        except click.Abort:
+            sys.exit(CancelledError.exit_status)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="building-segmenter")
 def main() -> None:
     """From an aerial image to clean building footprints."""
@@ -35,10 +54,10 @@ def run_task(task: tasks.Task, as_json: bool) -> None:
 
     Ctrl-C stops the task within a moment and leaves nothing half-made; a second one ends the process at once.
     """
-    cancelled = threading.Event()
-    _stop_on_signals(cancelled)
+    interrupts = Interrupts()
     with TerminalSink() as sink:
-        result, status = _outcome(task, Progress(sink, cancelled), sink)
+        result, status = _outcome(task, Progress(sink, interrupts.cancelled), sink)
+    interrupts.status = status
     if result is not None:
         click.echo(json.dumps(result) if as_json else _as_lines(result))
     sys.exit(status)
@@ -65,15 +84,6 @@ def _report(error: BuildingSegmenterError) -> int:
     if error.hint:
         click.echo(error.hint, err=True)
     return error.exit_status
-
-
-def _stop_on_signals(cancelled: threading.Event) -> None:
-    def stop(number: int, frame: Any) -> None:
-        cancelled.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), stop)
 
 
 def _as_lines(result: dict[str, Any]) -> str:
@@ -117,11 +127,10 @@ def environment_check(report: str | None) -> None:
 
 
 def _with_listener(work: Callable[[TerminalListener], int]) -> None:
-    cancelled = threading.Event()
-    _stop_on_signals(cancelled)
+    interrupts = Interrupts()
     with TerminalSink() as sink:
         try:
-            status = work(TerminalListener(sink, cancelled))
+            status = work(TerminalListener(sink, interrupts.cancelled))
         except BuildingSegmenterError as error:
             status = _report(error)
     sys.exit(status)

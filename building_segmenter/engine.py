@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from building_segmenter import tasks
+from building_segmenter import outputs, tasks
 from building_segmenter.progress import Progress
 
 _FUNCTIONS: dict[type[tasks.Task], tuple[str, str]] = {
@@ -32,6 +32,7 @@ def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
     os.environ["KERAS_BACKEND"] = "tensorflow" if isinstance(task, tasks.TrainModel) else "openvino"
     # Importing openvino sends usage statistics unless this module is missing; the engine opens no connection unasked.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    outputs.check_outputs(task)
     module, function = _FUNCTIONS[type(task)]
     result: dict[str, Any] = getattr(importlib.import_module(module), function)(task, progress)
     return result
