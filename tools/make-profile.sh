@@ -14,10 +14,6 @@ ln -sfn "$root/building_segmenter" "$plugins/building_segmenter"
 cat > "$profile/profiles/default/QGIS/QGIS3.ini" <<INI
 [Processing]
 Configuration\\BUILDING_SEGMENTER_PYTHON=$python
-
-[PythonPlugins]
-building_segmenter=true
-processing=true
 INI
 # Debian 12's wrapper passes an option that qgis_process does not know, so the program itself is called.
 qgis_process=$(command -v qgis_process.bin || command -v qgis_process)
