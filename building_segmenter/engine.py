@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.abc
 import os
 import sys
 from typing import Any
@@ -32,7 +33,21 @@ def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
     os.environ["KERAS_BACKEND"] = "tensorflow" if isinstance(task, tasks.TrainModel) else "openvino"
     # Importing openvino sends usage statistics unless this module is missing; the engine opens no connection unasked.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    if "keras" not in sys.modules and not isinstance(task, tasks.TrainModel):
+        sys.meta_path.insert(0, _NotNeeded())
     outputs.check_outputs(task)
     module, function = _FUNCTIONS[type(task)]
     result: dict[str, Any] = getattr(importlib.import_module(module), function)(task, progress)
     return result
+
+
+class _NotNeeded(importlib.abc.MetaPathFinder):
+    """Makes packages that Keras imports in passing look as if they were not installed.
+
+    TensorFlow, which it only asks whether objects are its, costs seconds and 400 MB; requests tries out a socket.
+    """
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        """Refuse the packages; leave all others to the next finder."""
+        if fullname.partition(".")[0] in ("tensorflow", "requests"):
+            raise ModuleNotFoundError(f"No module named {fullname!r}: prediction does not need it", name=fullname)
