@@ -150,6 +150,21 @@ def _move_into_place(folder: Path, target: Path) -> None:
     with _as_output_errors(target):
         for path in written:
             os.replace(path, target.parent / path.name)
+        for stale in _stale(target):
+            if stale.name not in {path.name for path in written}:
+                stale.unlink(missing_ok=True)
+
+
+def _stale(target: Path) -> list[Path]:
+    """Return the files that belonged to an earlier output of this name and would now tell lies about the new one.
+
+    A journal that SQLite finds beside a GeoPackage is played into it; statistics, overviews and masks beside a
+    raster and spatial indices beside a Shapefile are believed.
+    """
+    stale = [target.with_name(target.name + end) for end in ("-wal", "-shm", "-journal", ".aux.xml", ".ovr", ".msk")]
+    if target.suffix.lower() == ".shp":
+        stale += [target.with_suffix(end) for end in (".qix", ".sbn", ".sbx", ".qpj")]
+    return stale
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 
 import geopandas
 import numpy as np
@@ -148,6 +150,34 @@ def test_a_result_that_another_program_has_open_is_replaced_or_told(tmp_path, op
     # Windows keeps open files; POSIX lets the reader have the old one.
     assert outcome.code == ("output-not-writable" if os.name == "nt" else "")
     assert len(geopandas.read_file(output)) == 3
+
+
+def test_a_result_that_is_open_with_a_write_ahead_log_is_not_mixed_with_the_new_one(tmp_path, options):
+    output = tmp_path / "out.gpkg"
+    run_task("regularize", output=str(output), **options["regularize"])
+    # As QGIS does: what was edited lies in a log beside the file until the last reader closes it.
+    with closing(sqlite3.connect(output)) as editor:
+        editor.execute("pragma journal_mode = wal")
+        editor.execute("create table many (value text)")
+        editor.executemany("insert into many values (?)", [("edited " * 50,)] * 500)
+        editor.commit()
+        assert output.with_name("out.gpkg-wal").stat().st_size > 0
+        run_task("regularize", output=str(output), **options["regularize"], tolerance=0.5)
+        assert files_under(tmp_path) == sorted({*files_under(tmp_path)} - {"out.gpkg-wal", "out.gpkg-shm"})
+        assert len(geopandas.read_file(output)) == 3
+        with closing(sqlite3.connect(output)) as fresh:
+            assert fresh.execute("pragma integrity_check").fetchall() == [("ok",)]
+            assert fresh.execute("select count(*) from sqlite_master where name = 'many'").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "stale"), [("segment", "a.tif", "a.tif.aux.xml"), ("regularize", "a.shp", "a.qix")]
+)
+def test_files_that_describe_the_earlier_result_go(tmp_path, options, task, name, stale):
+    run_task(task, output=str(tmp_path / name), **options[task])
+    (tmp_path / stale).write_text("of the earlier result")
+    run_task(task, output=str(tmp_path / name), **options[task])
+    assert not (tmp_path / stale).exists()
 
 
 @pytest.mark.parametrize(("task", "kib"), [("segment", 100), ("extract", 100), ("chips", 200), ("polygonize", 40)])
