@@ -8,6 +8,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pyproj
 import shapely
 from numpy.typing import NDArray
@@ -227,4 +228,5 @@ def _with_ids(frame: geopandas.GeoDataFrame, output: str) -> geopandas.GeoDataFr
 
 
 def _can_be_key(values: Any) -> bool:
-    return bool(np.issubdtype(values.dtype, np.integer) and values.is_unique and len(values) and values.min() >= 1)
+    whole = pd.api.types.is_integer_dtype(values.dtype) and not values.isna().any()
+    return bool(whole and values.is_unique and len(values) and values.min() >= 1)
