@@ -1,11 +1,13 @@
 """Numba as the regularization uses it: without the interpreter lock, and cached where the user may write.
 
 The package may lie in a read-only place (a plugin folder, a system installation), so compiled kernels go to the
-user's cache folder, unless `NUMBA_CACHE_DIR` names another.
+user's cache folder, unless `NUMBA_CACHE_DIR` names another. Numba compiles a kernel again when its own file changes,
+not when a kernel that it calls changes in another file, so each state of the sources has a folder of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -28,12 +30,19 @@ def cache_folder() -> Path:
     return base / "building-segmenter" / "numba"
 
 
+def sources_digest(folder: Path) -> str:
+    """Return a short name for the content of all Python files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
 def _cacheable() -> bool:
     config: Any = numba.config
-    if config.CACHE_DIR:
-        return True
-    folder = cache_folder()
+    base = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_folder()
     try:
+        folder = base / sources_digest(Path(__file__).parent)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
