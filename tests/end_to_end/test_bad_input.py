@@ -138,11 +138,15 @@ def test_smaller_than_one_tile(tmp_path, write_image, bright_model, height, widt
     with rasterio.open(tmp_path / "out.tif") as dataset:
         assert dataset.shape == (height, width)
         assert (dataset.read(1) > 250).all()
+    run_task("polygonize", input=str(tmp_path / "out.tif"), output=str(tmp_path / "outline.gpkg"), min_area=0.0)
+    assert geopandas.read_file(tmp_path / "outline.gpkg")["area_m2"].tolist() == [
+        pytest.approx(height * width * 0.15**2, rel=0.01)
+    ]
+    # A strip narrower than the tolerance may be no building to extract; it only must not fail.
     output = tmp_path / "out.gpkg"
     result, _ = run_task("extract", input=path, output=str(output), model=bright_model, min_area=0.0)
-    layer = geopandas.read_file(output)
-    assert len(layer) == result["features"] == 1
-    assert layer["area_m2"][0] == pytest.approx(height * width * 0.15**2, rel=0.01)
+    assert len(geopandas.read_file(output)) == result["features"]
+    assert result["features"] == 1 or min(height, width) * 0.15 < result["tolerance"]
 
 
 def test_no_building_is_a_success_with_an_empty_layer_and_a_warning(tmp_path, write_image, bright_model):
