@@ -12,6 +12,7 @@ import openvino
 from numpy.typing import NDArray
 
 from building_segmenter.errors import InvalidParameterError
+from building_segmenter.networks.folding import for_prediction
 
 
 class TilePredictor:
@@ -65,7 +66,7 @@ def _converted(core: openvino.Core, model: keras.Model, tile_size: int, bands: i
     signature = [keras.InputSpec(shape=(1, tile_size, tile_size, bands), dtype="float32")]
     with tempfile.TemporaryDirectory(prefix="building-segmenter-") as folder:
         path = Path(folder) / "model.xml"
-        model.export(str(path), format="openvino", input_signature=signature, verbose=False)
+        for_prediction(model).export(str(path), format="openvino", input_signature=signature, verbose=False)
         # Read without mapping the file, which goes away with its folder.
         return core.read_model(str(path), config={"ENABLE_MMAP": "NO"})
 
