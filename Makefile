@@ -68,4 +68,4 @@ train-default-model: .venv/.made ## Train the shipped model from DATA=folder wit
 		--backbone "$(or $(BACKBONE),../shared/weights/mobilenetv2_1.0_160_notop.weights.h5)"
 
 clean: ## Remove everything that make made
-	rm -rf .venv .venv-qgis build dist demo/footprints.* demo/out
+	rm -rf .venv .venv-qgis build dist demo/footprints.* demo/scene.tif demo/scene_truth.gpkg
