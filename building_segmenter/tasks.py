@@ -10,102 +10,65 @@ CRS of the raster.
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from building_segmenter.errors import InvalidParameterError
+from building_segmenter.options import (
+    INPUT_KINDS,
+    OUTPUT_KINDS,
+    SETTING_KINDS,
+    Option,
+    Task,
+    default_of,
+    option,
+    options_of,
+    required,
+)
 
-INPUT_KINDS = ("raster", "polygons", "model", "file", "folders")
-OUTPUT_KINDS = ("raster-output", "polygons-output", "folder-output", "model-output", "html-output")
-SETTING_KINDS = ("integer", "number", "distance", "area", "fraction", "choice", "flag", "text", "extent", "bands")
-
-
-@dataclass(frozen=True)
-class Option:
-    """What every front end needs to know of one option, beside its name and default.
-
-    Args:
-        kind: One of `INPUT_KINDS`, `OUTPUT_KINDS` or `SETTING_KINDS`. `distance` is metres, `area` square
-            metres, `fraction` 0..1.
-        label: A few words, as in a dialog.
-        help: One or two sentences with the unit and what changes when the value does.
-        required: The user must give a value. Options that are neither required nor have a default may be None.
-        minimum: Smallest allowed value of a number.
-        maximum: Largest allowed value of a number.
-        choices: The allowed words of a `choice`.
-        advanced: Hidden at first in the Toolbox.
-        unit: The unit of a number, as shown to users.
-        suffixes: File name endings that an output may have; the first is the default.
-    """
-
-    kind: str
-    label: str
-    help: str
-    required: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    advanced: bool = False
-    unit: str = ""
-    suffixes: tuple[str, ...] = ()
-
-
-def _option(default: Any, kind: str, label: str, help: str, **facts: Any) -> Any:
-    return field(default=default, metadata={"option": Option(kind, label, help, **facts)})
-
-
-def _required(kind: str, label: str, help: str, **facts: Any) -> Any:
-    return _option(None, kind, label, help, required=True, **facts)
-
+__all__ = [
+    "INPUT_KINDS",
+    "OUTPUT_KINDS",
+    "SETTING_KINDS",
+    "TASKS",
+    "ExportChips",
+    "ExtractBuildings",
+    "Option",
+    "PolygonizeMask",
+    "PredictionTask",
+    "RegularizeFootprints",
+    "SegmentRaster",
+    "Task",
+    "TrainModel",
+    "as_request",
+    "build_task",
+    "default_of",
+    "options_of",
+]
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".shp", ".parquet")
-
-
-@dataclass(frozen=True)
-class Task:
-    """Base of all tasks: checks the values it is made with; an empty value stands for the default.
-
-    Raises:
-        InvalidParameterError: A required option is missing, or a value is out of range or of the wrong kind.
-    """
-
-    def __post_init__(self) -> None:
-        """Check every value against its option."""
-        for name, option in options_of(type(self)).items():
-            value = getattr(self, name)
-            if value is None or value in ("", (), []):
-                value = default_of(type(self), name)
-            object.__setattr__(self, name, _checked(name, option, value))
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """Check what depends on more than one option."""
 
 
 @dataclass(frozen=True)
 class ExportChips(Task):
     """Cut an image and its building footprints into training chips."""
 
-    input: str = _required("raster", "Image", "Raster to cut chips from: any raster that GDAL opens, with a CRS.")
-    footprints: str = _required(
-        "polygons", "Building footprints", "Polygons of the buildings in the image, in any CRS."
-    )
-    output: str = _required(
+    input: str = required("raster", "Image", "Raster to cut chips from: any raster that GDAL opens, with a CRS.")
+    footprints: str = required("polygons", "Building footprints", "Polygons of the buildings in the image, in any CRS.")
+    output: str = required(
         "folder-output", "Folder of chips", "New or empty folder, or an earlier export, which is then replaced."
     )
-    format: str = _option(
+    format: str = option(
         "classified-tiles",
         "choice",
         "Format",
         "Layout of the folder. classified-tiles: ArcGIS's Classified_Tiles, one label raster a chip.",
         choices=("classified-tiles",),
     )
-    tile_size: int = _option(
+    tile_size: int = option(
         512, "integer", "Chip size", "Width and height of a chip in pixels.", minimum=32, maximum=4096, unit="px"
     )
-    stride: int | None = _option(
+    stride: int | None = option(
         None,
         "integer",
         "Stride",
@@ -114,7 +77,7 @@ class ExportChips(Task):
         maximum=4096,
         unit="px",
     )
-    gsd: float | None = _option(
+    gsd: float | None = option(
         None,
         "distance",
         "Ground pixel",
@@ -124,26 +87,26 @@ class ExportChips(Task):
         maximum=100.0,
         unit="m",
     )
-    bands: tuple[int, ...] | None = _option(
+    bands: tuple[int, ...] | None = option(
         None, "bands", "Bands", "Bands to export, in this order. Empty: all but an alpha band."
     )
-    area: str | None = _option(
+    area: str | None = option(
         None,
         "polygons",
         "Labelled area",
         "Polygons inside which every building is drawn. Pixels outside are labelled 255 and ignored in training;"
         " chips wholly outside are left out. Empty: the whole image.",
     )
-    extent: tuple[float, ...] | None = _option(
+    extent: tuple[float, ...] | None = option(
         None, "extent", "Extent", "Cut chips inside this part of the image only.", advanced=True
     )
-    skip_empty: bool = _option(
+    skip_empty: bool = option(
         False,
         "flag",
         "Leave out chips without buildings",
         "A model that never sees empty ground finds buildings everywhere, so empty chips are kept by default.",
     )
-    validation: float = _option(
+    validation: float = option(
         0.15,
         "fraction",
         "Validation share",
@@ -152,7 +115,7 @@ class ExportChips(Task):
         minimum=0.0,
         maximum=1.0,
     )
-    seed: int = _option(1, "integer", "Seed", "Chooses the validation blocks.", minimum=0, advanced=True)
+    seed: int = option(1, "integer", "Seed", "Chooses the validation blocks.", minimum=0, advanced=True)
 
     def _check_together(self) -> None:
         if self.stride is not None and self.stride > self.tile_size:
@@ -166,31 +129,31 @@ class ExportChips(Task):
 class TrainModel(Task):
     """Train a segmentation model on folders of training chips."""
 
-    dataset: tuple[str, ...] = _required(
+    dataset: tuple[str, ...] = required(
         "folders", "Folders of chips", "One or more folders made by Export training chips."
     )
-    output: str = _required("model-output", "Model", "The trained model, one file.", suffixes=(".keras",))
-    report: str | None = _option(
+    output: str = required("model-output", "Model", "The trained model, one file.", suffixes=(".keras",))
+    report: str | None = option(
         None,
         "html-output",
         "Report",
         "Page with curves, metrics and sample predictions. Empty: beside the model, with the ending .html.",
         suffixes=(".html",),
     )
-    architecture: str = _option(
+    architecture: str = option(
         "deeplabv3plus", "choice", "Architecture", "The network to train.", choices=("deeplabv3plus",)
     )
-    backbone: str = _option(
+    backbone: str = option(
         "mobilenetv2", "choice", "Backbone", "The feature extractor of the network.", choices=("mobilenetv2",)
     )
-    backbone_weights: str = _option(
+    backbone_weights: str = option(
         "imagenet",
         "text",
         "Backbone weights",
         "imagenet: Keras downloads weights learned on ImageNet. none: start at random. Or the path of a file of"
         " weights of the same backbone without its top.",
     )
-    head_epochs: int = _option(
+    head_epochs: int = option(
         5,
         "integer",
         "Head epochs",
@@ -198,11 +161,11 @@ class TrainModel(Task):
         minimum=0,
         maximum=10_000,
     )
-    epochs: int = _option(35, "integer", "Epochs", "Epochs in all.", minimum=1, maximum=10_000)
-    batch_size: int = _option(
+    epochs: int = option(35, "integer", "Epochs", "Epochs in all.", minimum=1, maximum=10_000)
+    batch_size: int = option(
         8, "integer", "Batch size", "Chips in a step. Smaller needs less memory.", minimum=1, maximum=1024
     )
-    learning_rate: float = _option(
+    learning_rate: float = option(
         0.001,
         "number",
         "Learning rate",
@@ -211,7 +174,7 @@ class TrainModel(Task):
         maximum=1.0,
         advanced=True,
     )
-    crop: int = _option(
+    crop: int = option(
         384,
         "integer",
         "Training crop",
@@ -221,7 +184,7 @@ class TrainModel(Task):
         unit="px",
         advanced=True,
     )
-    augmentation: str = _option(
+    augmentation: str = option(
         "default",
         "choice",
         "Augmentation",
@@ -229,7 +192,7 @@ class TrainModel(Task):
         choices=("default", "none"),
         advanced=True,
     )
-    patience: int = _option(
+    patience: int = option(
         10,
         "integer",
         "Patience",
@@ -238,7 +201,7 @@ class TrainModel(Task):
         maximum=10_000,
         advanced=True,
     )
-    seed: int = _option(1, "integer", "Seed", "Same seed, same run on the same machine.", minimum=0, advanced=True)
+    seed: int = option(1, "integer", "Seed", "Same seed, same run on the same machine.", minimum=0, advanced=True)
 
     def _check_together(self) -> None:
         if self.head_epochs > self.epochs:
@@ -252,17 +215,17 @@ class TrainModel(Task):
 class PredictionTask(Task):
     """What all tasks that run a model over a raster have in common."""
 
-    input: str = _required("raster", "Image", "Raster to search for buildings: any raster that GDAL opens.")
-    output: str = _required(
+    input: str = required("raster", "Image", "Raster to search for buildings: any raster that GDAL opens.")
+    output: str = required(
         "raster-output",
         "Building probability",
         "GeoTIFF of probabilities: 0..254 with scale 1/254, nodata 255, at the model's ground pixel.",
         suffixes=(".tif",),
     )
-    model: str | None = _option(
+    model: str | None = option(
         None, "model", "Model", "A trained model (.keras). Empty: the model shipped with the plugin."
     )
-    gsd: float | None = _option(
+    gsd: float | None = option(
         None,
         "distance",
         "Ground pixel of the image",
@@ -272,20 +235,20 @@ class PredictionTask(Task):
         unit="m",
         advanced=True,
     )
-    bands: tuple[int, ...] | None = _option(
+    bands: tuple[int, ...] | None = option(
         None,
         "bands",
         "Bands",
         "Bands of the image in the order the model was trained with. Empty: the first ones.",
         advanced=True,
     )
-    extent: tuple[float, ...] | None = _option(
+    extent: tuple[float, ...] | None = option(
         None, "extent", "Extent", "Work on this part of the image only.", advanced=True
     )
-    area: str | None = _option(
+    area: str | None = option(
         None, "polygons", "Area of interest", "Polygons; ground outside them is left out.", advanced=True
     )
-    overlap: float = _option(
+    overlap: float = option(
         0.25,
         "fraction",
         "Tile overlap",
@@ -294,7 +257,7 @@ class PredictionTask(Task):
         maximum=0.75,
         advanced=True,
     )
-    inference_precision: str = _option(
+    inference_precision: str = option(
         "auto",
         "choice",
         "Precision",
@@ -302,7 +265,7 @@ class PredictionTask(Task):
         choices=("auto", "f32", "bf16"),
         advanced=True,
     )
-    threads: int = _option(
+    threads: int = option(
         0, "integer", "Threads", "Processor threads to use. 0: all.", minimum=0, maximum=1024, advanced=True
     )
 
@@ -319,13 +282,13 @@ _REGULARIZE_METHODS = ("right-angles",)
 class ExtractBuildings(PredictionTask):
     """Extract regularized building footprints from an image in one run."""
 
-    output: str = _required(
+    output: str = required(
         "polygons-output",
         "Building footprints",
         "Polygons with score, ground area and the outcome of the regularization.",
         suffixes=VECTOR_SUFFIXES,
     )
-    threshold: float = _option(
+    threshold: float = option(
         None,
         "fraction",
         "Threshold",
@@ -333,7 +296,7 @@ class ExtractBuildings(PredictionTask):
         minimum=0.0,
         maximum=1.0,
     )
-    min_area: float = _option(
+    min_area: float = option(
         4.0,
         "area",
         "Minimum area",
@@ -341,14 +304,14 @@ class ExtractBuildings(PredictionTask):
         minimum=0.0,
         unit="m2",
     )
-    method: str = _option(
+    method: str = option(
         "right-angles",
         "choice",
         "Regularization",
         "right-angles: every corner of a footprint is a right angle.",
         choices=_REGULARIZE_METHODS,
     )
-    tolerance: float | None = _option(
+    tolerance: float | None = option(
         None,
         "distance",
         "Tolerance",
@@ -358,7 +321,7 @@ class ExtractBuildings(PredictionTask):
         maximum=1000.0,
         unit="m",
     )
-    probability: str | None = _option(
+    probability: str | None = option(
         None,
         "raster-output",
         "Building probability",
@@ -372,16 +335,16 @@ class ExtractBuildings(PredictionTask):
 class PolygonizeMask(Task):
     """Turn a probability raster or a mask into polygons with smooth, sub-pixel outlines."""
 
-    input: str = _required(
+    input: str = required(
         "raster",
         "Probabilities or mask",
         "A probability raster of Segment raster, any raster of probabilities 0..1, or an integer mask.",
     )
-    output: str = _required(
+    output: str = required(
         "polygons-output", "Polygons", "Outlines with score and ground area.", suffixes=VECTOR_SUFFIXES
     )
-    band: int = _option(1, "integer", "Band", "Band to read.", minimum=1, maximum=65535)
-    threshold: float = _option(
+    band: int = option(1, "integer", "Band", "Band to read.", minimum=1, maximum=65535)
+    threshold: float = option(
         0.5,
         "fraction",
         "Threshold",
@@ -389,17 +352,17 @@ class PolygonizeMask(Task):
         minimum=0.0,
         maximum=1.0,
     )
-    value: int | None = _option(
+    value: int | None = option(
         None,
         "integer",
         "Value",
         "For an integer mask: the value that is inside. Empty: the raster holds probabilities; of an integer"
         " raster without a scale, every value but 0 is inside.",
     )
-    min_area: float = _option(
+    min_area: float = option(
         4.0, "area", "Minimum area", "Polygons smaller than this on the ground are dropped.", minimum=0.0, unit="m2"
     )
-    min_hole_area: float = _option(
+    min_hole_area: float = option(
         4.0, "area", "Minimum hole area", "Holes smaller than this are filled.", minimum=0.0, unit="m2"
     )
 
@@ -408,21 +371,21 @@ class PolygonizeMask(Task):
 class RegularizeFootprints(Task):
     """Straighten building footprints within a tolerance."""
 
-    input: str = _required("polygons", "Footprints", "Polygons from any source, in any CRS.")
-    output: str = _required(
+    input: str = required("polygons", "Footprints", "Polygons from any source, in any CRS.")
+    output: str = required(
         "polygons-output",
         "Regularized footprints",
         "The same features with regularized outlines; STATUS 1 marks those kept as they were, with the reason.",
         suffixes=VECTOR_SUFFIXES,
     )
-    method: str = _option(
+    method: str = option(
         "right-angles",
         "choice",
         "Method",
         "right-angles: every corner becomes a right angle.",
         choices=_REGULARIZE_METHODS,
     )
-    tolerance: float = _option(
+    tolerance: float = option(
         1.0,
         "distance",
         "Tolerance",
@@ -431,7 +394,7 @@ class RegularizeFootprints(Task):
         maximum=10_000.0,
         unit="m",
     )
-    densification: float | None = _option(
+    densification: float | None = option(
         None,
         "distance",
         "Densification",
@@ -442,7 +405,7 @@ class RegularizeFootprints(Task):
         unit="m",
         advanced=True,
     )
-    precision: float = _option(
+    precision: float = option(
         0.25,
         "number",
         "Precision",
@@ -471,16 +434,6 @@ TASKS: dict[str, type[Task]] = {
 """Task name on the command line and in a worker's request -> its options."""
 
 
-def options_of(task: type[Task]) -> dict[str, Option]:
-    """Return the options of a task by field name, in order: inputs, outputs and settings as declared."""
-    return {f.name: f.metadata["option"] for f in dataclasses.fields(task)}
-
-
-def default_of(task: type[Task], name: str) -> Any:
-    """Return the default of a task's option; None where it has none."""
-    return next(f.default for f in dataclasses.fields(task) if f.name == name)
-
-
 def build_task(name: str, options: dict[str, Any]) -> Task:
     """Make the task `name` from a mapping of option names to values, as a request carries them.
 
@@ -503,87 +456,3 @@ def as_request(task: Task) -> dict[str, Any]:
     name = next(key for key, kind in TASKS.items() if type(task) is kind)
     options = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(task).items()}
     return {"task": name, "options": options}
-
-
-def _checked(name: str, option: Option, value: Any) -> Any:
-    shown = name.upper()
-    if value is None:
-        if option.required:
-            raise InvalidParameterError(f"{shown} is missing.", f"{option.label}: {option.help}")
-        return None
-    try:
-        return _CHECKS[option.kind](option, value)
-    except (TypeError, ValueError) as error:
-        raise InvalidParameterError(f"{shown} is {value!r}: {error}.", f"{option.label}: {option.help}") from None
-
-
-def _number(option: Option, value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("it must be a finite number")
-    low, high = option.minimum, option.maximum
-    unit = f" {option.unit}" if option.unit else ""
-    if low is not None and number < low:
-        raise ValueError(f"it must be at least {low:g}{unit}")
-    if high is not None and number > high:
-        raise ValueError(f"it must be at most {high:g}{unit}")
-    return number
-
-
-def _integer(option: Option, value: Any) -> int:
-    number = _number(option, value)
-    if isinstance(value, bool) or number != int(number):
-        raise ValueError("it must be a whole number")
-    return int(number)
-
-
-def _flag(option: Option, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("it must be true or false")
-    return value
-
-
-def _choice(option: Option, value: Any) -> str:
-    if value not in option.choices:
-        raise ValueError(f"it must be one of {', '.join(option.choices)}")
-    return str(value)
-
-
-def _text(option: Option, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("it must be text")
-    return value
-
-
-def _texts(option: Option, value: Any) -> tuple[str, ...]:
-    values = (value,) if isinstance(value, str) else tuple(value)
-    return tuple(_text(option, one) for one in values)
-
-
-def _extent(option: Option, value: Any) -> tuple[float, ...]:
-    extent = tuple(_number(option, number) for number in value)
-    if len(extent) != 4:
-        raise ValueError("it must be the four numbers XMIN YMIN XMAX YMAX")
-    if extent[0] >= extent[2] or extent[1] >= extent[3]:
-        raise ValueError("XMIN must be below XMAX and YMIN below YMAX")
-    return extent
-
-
-def _bands(option: Option, value: Any) -> tuple[int, ...]:
-    words = value.replace(",", " ").split() if isinstance(value, str) else value
-    bands = tuple(_integer(option, word) for word in words)
-    if min(bands) < 1:
-        raise ValueError("bands are counted from 1")
-    return bands
-
-
-_CHECKS = {
-    **{kind: _text for kind in (*INPUT_KINDS, *OUTPUT_KINDS, "text")},
-    **{kind: _number for kind in ("number", "distance", "area", "fraction")},
-    "folders": _texts,
-    "integer": _integer,
-    "choice": _choice,
-    "flag": _flag,
-    "extent": _extent,
-    "bands": _bands,
-}

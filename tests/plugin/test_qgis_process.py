@@ -101,7 +101,7 @@ def test_a_run_that_fails_ends_with_its_error(start, image, mode):
 )
 def test_no_worker_survives_the_end_of_qgis_process(start, image, tmp_path, mode, number):
     process = start(mode, f"INPUT={image}", f"OUTPUT={output_of(image)}")
-    pid_file, until = tmp_path / "pid", time.monotonic() + 30
+    pid_file, until = tmp_path / "pid", time.monotonic() + 120
     while not (pid_file.exists() and pid_file.read_text()) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.05)
     worker = int(pid_file.read_text())
