@@ -22,7 +22,7 @@ Geometries = NDArray[np.object_]
 _FOLLOW = 0.4
 _SCALES = (1.0, 0.6, 0.35)
 """Shares of the tolerance that the optimisation may use, one after the other, until a result is accepted: with less
-to move in, corners near walls and narrow parts come out as they were."""
+to move in, corners near walls and narrow parts come out as they were. Narrower ones get half of the last, and so on."""
 
 _BATCH_FEATURES, _BATCH_POINTS = 500, 50_000
 _OUTCOMES = {
@@ -154,14 +154,33 @@ def _batches(parts: Geometries) -> Iterator[slice]:
 
 def _regularized_batch(parts: Geometries, settings: Settings) -> _Parts:
     found = _Parts.none(len(parts))
-    pending = np.arange(len(parts))
-    for scale in _SCALES:
+    pending, width = np.arange(len(parts)), _widths(parts)
+    for scale in _scales():
         found.put(pending, _attempt(parts[pending], settings, scale))
         again = ~np.isin(found.reason[pending], ("", "too-small", "too-complex"))
+        if scale <= _SCALES[-1]:
+            # What is narrower than the reach can be folded flat, which is no ring: so on with less.
+            again &= width[pending] < scale * settings.tolerance
         pending = pending[again]
         if len(pending) == 0:
             break
     return found
+
+
+def _scales() -> Iterator[float]:
+    yield from _SCALES
+    scale = _SCALES[-1]
+    while True:
+        scale /= 2
+        yield scale
+
+
+def _widths(parts: Geometries) -> NDArray[np.float64]:
+    """Return twice the area over perimeter of each polygon's narrowest ring: the width where it is long and thin."""
+    rings, owner = shapely.get_rings(parts, return_index=True)
+    narrowest = np.full(len(parts), np.inf)
+    np.minimum.at(narrowest, owner, 2 * shapely.area(shapely.polygons(rings)) / shapely.length(rings))
+    return narrowest
 
 
 def _attempt(parts: Geometries, settings: Settings, scale: float) -> _Parts:
@@ -204,11 +223,9 @@ def _check(parts: Geometries, result: _Parts, solved: Any, settings: Settings) -
     old, new = parts[solved], result.geometry[solved]
     valid = shapely.is_valid(new)
     holes = shapely.get_num_interior_rings(new) > 0
-    old_area, new_area = shapely.area(old), shapely.area(new)
-    common = shapely.area(shapely.intersection(old, np.where(valid, new, None)))
-    result.iou[solved] = common / (old_area + new_area - common)
+    result.iou[solved] = _iou(old, np.where(valid, new, None))
     low, high = settings.area_ratio
-    ratio = new_area / old_area
+    ratio = shapely.area(new) / shapely.area(old)
     changed = valid & ~((ratio >= low) & (ratio <= high) & (result.iou[solved] >= settings.min_iou))
     reason = result.reason[solved]
     reason[~valid & holes] = "hole-lost"
@@ -251,10 +268,14 @@ def _feature_figures(
     iou[owner[parts]] = found.iou[parts]
     several = np.flatnonzero(np.bincount(owner[parts], minlength=count) > 1)
     if len(several):
-        old, new = usable[several], geometry[several]
-        common = shapely.area(shapely.intersection(old, new))
-        iou[several] = common / (shapely.area(old) + shapely.area(new) - common)
+        iou[several] = _iou(usable[several], geometry[several])
     return angle, worst, iou
+
+
+def _iou(old: Any, new: Any) -> Any:
+    common = shapely.area(shapely.intersection(old, new))
+    # Far from the origin rounding gives the same outline a little more than 1.
+    return np.minimum(common / (shapely.area(old) + shapely.area(new) - common), 1.0)
 
 
 def vertex_counts(geometries: Geometries) -> NDArray[np.int32]:
