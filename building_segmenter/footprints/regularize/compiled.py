@@ -31,10 +31,12 @@ def cache_folder() -> Path:
 
 
 def sources_digest(folder: Path) -> str:
-    """Return a short name for the content of all Python files in a folder."""
+    """Return a short name for the content of all files with kernels in a folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        code = path.read_bytes()
+        if b"@kernel" in code or b"numba.njit" in code:
+            digest.update(path.name.encode() + b"\0" + code + b"\0")
     return digest.hexdigest()[:16]
 
 
