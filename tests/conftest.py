@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Either backend can export to OpenVINO; training tests need TensorFlow, and a process has one backend.
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# Prediction runs on this backend; tests of training set the other one, and a process has one only.
+os.environ.setdefault("KERAS_BACKEND", "openvino")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import hypothesis
