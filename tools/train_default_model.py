@@ -7,6 +7,7 @@ make_mosaics.py that joins their tiles. Chips that exist in the work folder are 
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ def finish(trained, output):
         pretrained_source=BACKBONE,
     )
     save_model(model, facts, output)
+    shutil.copyfile(trained.with_suffix(".csv"), output.with_name("training.csv"))
     print(output)
 
 

@@ -189,7 +189,8 @@ class _Run:
         return evaluate(chips(), self.trainer.predict)
 
     def _record(self, outcome: Outcome) -> dict[str, Any]:
-        options = tasks.as_request(self._options)["options"]
+        # A model travels: it tells names of files and folders, not where they lay on the machine that trained it.
+        options = {name: _named(value) for name, value in tasks.as_request(self._options)["options"].items()}
         return {
             "options": options,
             "datasets": [_dataset_record(one) for one in self._data.datasets],
@@ -249,11 +250,17 @@ def _evaluation(outcome: Outcome) -> Evaluation:
 
 def _dataset_record(dataset: Any) -> dict[str, Any]:
     return {
-        "folder": str(dataset.folder),
+        "folder": dataset.folder.name,
         "gsd": [round(side, 5) for side in dataset.gsd],
         "training_chips": len(dataset.split("train")),
         "validation_chips": len(dataset.split("validation")),
     }
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_named(one) for one in value]
+    return Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else value
 
 
 def _source_of(weights: str) -> str:

@@ -24,6 +24,9 @@ _SCALES = (1.0, 0.6, 0.35)
 """Shares of the tolerance that the optimisation may use, one after the other, until a result is accepted: with less
 to move in, corners near walls and narrow parts come out as they were. Narrower ones get half of the last, and so on."""
 
+_STAIRS = 2
+"""Corners of right angles for one of free angles from which an outline is stairs, not walls."""
+
 _BATCH_FEATURES, _BATCH_POINTS = 500, 50_000
 _OUTCOMES = {
     solve.NOT_RECTILINEAR: "not-rectilinear",
@@ -155,16 +158,25 @@ def _batches(parts: Geometries) -> Iterator[slice]:
 def _regularized_batch(parts: Geometries, settings: Settings) -> _Parts:
     found = _Parts.none(len(parts))
     pending, width = np.arange(len(parts)), _widths(parts)
-    for scale in _scales():
-        found.put(pending, _attempt(parts[pending], settings, scale))
-        again = ~np.isin(found.reason[pending], ("", "too-small", "too-complex"))
-        if scale <= _SCALES[-1]:
-            # What is narrower than the reach can be folded flat, which is no ring: so on with less.
-            again &= width[pending] < scale * settings.tolerance
-        pending = pending[again]
+    # A direction that the outline does not show is the last resort: closer walls at the true one come before.
+    for any_direction in (False, True):
+        left = pending
+        for scale in _scales():
+            found.put(left, _attempt(parts[left], settings, scale, any_direction))
+            left = left[_worth_another_try(found.reason[left])]
+            if scale <= _SCALES[-1]:
+                # What is narrower than the reach can be folded flat, which is no ring: so on with less.
+                left = left[width[left] < scale * settings.tolerance]
+            if len(left) == 0:
+                break
+        pending = pending[_worth_another_try(found.reason[pending])]
         if len(pending) == 0:
             break
     return found
+
+
+def _worth_another_try(reason: Geometries) -> NDArray[np.bool_]:
+    return ~np.isin(reason, ("", "too-small", "too-complex"))
 
 
 def _scales() -> Iterator[float]:
@@ -183,7 +195,7 @@ def _widths(parts: Geometries) -> NDArray[np.float64]:
     return narrowest
 
 
-def _attempt(parts: Geometries, settings: Settings, scale: float) -> _Parts:
+def _attempt(parts: Geometries, settings: Settings, scale: float, any_direction: bool) -> _Parts:
     """Regularize parts with this share of the tolerance, and check what comes out."""
     reach = settings.tolerance * scale
     _, coordinates, (rings, polygons) = shapely.to_ragged_array(parts)
@@ -196,6 +208,7 @@ def _attempt(parts: Geometries, settings: Settings, scale: float) -> _Parts:
         min(settings.densification or reach / 2, reach),
         _FOLLOW * settings.precision * reach,
         np.radians(np.asarray(settings.directions, np.float64)),
+        any_direction,
     )
     result = _Parts.none(len(parts))
     result.angle, result.deviation = np.degrees(angles), deviations
@@ -231,7 +244,16 @@ def _check(parts: Geometries, result: _Parts, solved: Any, settings: Settings) -
     reason[~valid & holes] = "hole-lost"
     reason[~valid & ~holes] = "self-touching"
     reason[changed] = "area-changed"
+    reason[valid & ~changed & _is_staircase(old, new, settings.tolerance)] = "staircase"
     result.reason[solved] = reason
+
+
+def _is_staircase(old: Geometries, new: Geometries, tolerance: float) -> NDArray[np.bool_]:
+    """Tell where right angles need many more corners than free angles do within the same tolerance."""
+    free = vertex_counts(shapely.simplify(old, tolerance))
+    rings = shapely.get_num_interior_rings(old) + 1
+    verdict: NDArray[np.bool_] = vertex_counts(new) > _STAIRS * free + 4 * rings
+    return verdict
 
 
 def _assembled(originals: Geometries, usable: Geometries, reason: Geometries, found: _Parts, owner: Any) -> Regularized:

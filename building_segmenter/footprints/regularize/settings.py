@@ -19,6 +19,7 @@ REASONS: dict[str, str] = {
     "too-small": "the outline encloses next to nothing",
     "too-complex": "the outline would take too long",
     "not-rectilinear": "no outline of right angles lies within the tolerance",
+    "staircase": "right angles could follow the outline only by stairs",
     "self-touching": "the outline of right angles would touch or cross itself",
     "hole-lost": "a hole would touch or leave its outer ring",
     "area-changed": "the outline of right angles would cover another area",

@@ -41,7 +41,9 @@ DONE, NOT_RECTILINEAR, SELF_TOUCHING, TOO_SMALL, TOO_COMPLEX = 0, 1, 2, 3, 4
 _BUDGET = 40_000_000
 _MOST_BREAKS = 20_000
 _SAME_ANGLE = math.radians(2.0)
-_WORTH_REPEATING = math.radians(0.3)
+# The main direction is settled on a solution within this share of the tolerance.
+_FINE = 0.5
+_FAR_BETTER = 0.6
 _SWEEP_STEP = math.radians(6.0)
 # Between main directions, a corner weighs as much as a fortieth of the squared tolerance in mean squared deviation:
 # an outline that wobbles may need a corner more at its true direction than at a wrong one, but lies closer to it.
@@ -88,8 +90,8 @@ def solved(outlines: Any, limits: Any, angle: float, budget: int) -> Any:
 
 
 @kernel
-def polished(outlines: Any, solutions: Any, angle: float, trim: float) -> Any:
-    """Refit all walls and the common main direction by least squares, three times round.
+def polished(outlines: Any, solutions: Any, angle: float, trim: float, turning: bool) -> Any:
+    """Refit all walls and, if `turning`, the common main direction by least squares, three times round.
 
     Returns:
         The main direction and solutions in the axes it turns.
@@ -104,7 +106,7 @@ def polished(outlines: Any, solutions: Any, angle: float, trim: float) -> Any:
             all_sums.append(sums)
         turn = math.atan2(2 * scatter[1], scatter[0]) / 2 - angle
         turn -= math.pi * math.floor(turn / math.pi + 0.5)
-        if abs(turn) < QUARTER / 2:
+        if turning and abs(turn) < QUARTER / 2:
             angle += turn
         refit = [solutions[0]][:0]
         for k in range(len(outlines)):
@@ -114,6 +116,19 @@ def polished(outlines: Any, solutions: Any, angle: float, trim: float) -> Any:
             refit.append((at, ways, offsets))
         solutions = refit
     return angle, solutions
+
+
+@kernel
+def settled(outlines: Any, limits: Any, angle: float, budget: int) -> Any:
+    """Return the main direction turned to fit a closely following solution, and the number of runs looked at.
+
+    Walls that follow the outline closely show the direction better than the few long ones of the result, which a
+    step that they level out would turn.
+    """
+    _, solutions, work = solved(outlines, limits, angle, budget)
+    if len(solutions) == len(outlines):
+        angle, _ = polished(outlines, solutions, angle, limits[0][0] / 2, True)
+    return angle, work
 
 
 @kernel
@@ -150,15 +165,11 @@ def finished(outlines: Any, limits: Any, solutions: Any, angle: float, tolerance
     Returns:
         Outcome, deviation, main direction, solutions.
     """
-    trim = limits[0][0] / 2
-    fine_angle, fine = polished(outlines, solutions, angle, trim)
-    whole = with_area(outlines, fine, fine_angle, limits[0][0] / 4)
-    outcome, worst = checked(outlines, limits, whole, fine_angle, tolerance)
-    if outcome == DONE:
-        return outcome, worst, fine_angle, whole
-    outcome, worst = checked(outlines, limits, fine, fine_angle, tolerance)
-    if outcome == DONE:
-        return outcome, worst, fine_angle, fine
+    _, fine = polished(outlines, solutions, angle, limits[0][0] / 2, False)
+    for form in (with_area(outlines, fine, angle, limits[0][0] / 4), fine):
+        outcome, worst = checked(outlines, limits, form, angle, tolerance)
+        if outcome == DONE:
+            return outcome, worst, angle, form
     outcome, worst = checked(outlines, limits, solutions, angle, tolerance)
     return outcome, worst, angle, solutions
 
@@ -191,14 +202,18 @@ def candidate(outlines: Any, directions: Any, which: int, tolerance: float) -> A
 
 
 @kernel
-def regularized_polygon(outlines: Any, tolerance: float, scale: float, directions: Any) -> Any:
+def regularized_polygon(outlines: Any, tolerance: float, scale: float, directions: Any, any_direction: bool) -> Any:
     """Find the best right-angle rings of a polygon among the candidate directions.
+
+    The first candidate is what the outline itself shows. An unsteady outline may happen to need a corner less at a
+    wrong direction, so another one is taken only where it is far better, or if `any_direction`.
 
     Args:
         outlines: List of `outline_of` each ring, the outer one first.
         tolerance: Metres, kept by the result.
         scale: Share of the tolerance that the optimisation may use; less follows the outline more closely.
         directions: Radians (d,), tried first.
+        any_direction: Go on where the first candidate has no solution, and then take the best of all.
 
     Returns:
         Outcome, deviation, main direction, solutions.
@@ -207,44 +222,40 @@ def regularized_polygon(outlines: Any, tolerance: float, scale: float, direction
     for outline in outlines:
         total += perimeter(outline[0], outline[1])
     reach = tolerance * scale
-    limits = [limits_of(outline, reach, 2 * reach * reach * total) for outline in outlines]
+    spread = total * reach * reach
+    limits = [limits_of(outline, reach, 2 * spread) for outline in outlines]
+    fine_limits = [limits_of(outline, reach * _FINE, 2 * spread) for outline in outlines]
     usual = len(directions) + 3
     tried = np.full(2 * (usual + 16), np.inf)
     count, work = 0, 0
     best, fewest = np.inf, 0
-    spread = total * reach * reach
     found = (NOT_RECTILINEAR, np.inf, 0.0, [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))][:0])
     failure = NOT_RECTILINEAR
-    for which in range(usual + 15):
+    for which in range(usual + 15 if any_direction else usual):
         if best < np.inf and (fewest == 4 * len(outlines) or (which >= usual and fewest <= _FEW * len(outlines))):
             break
         angle = candidate(outlines, directions, which, reach)
         if count > 0 and np.min(np.abs((tried[:count] - angle + QUARTER / 2) % QUARTER - QUARTER / 2)) < _SAME_ANGLE:
             continue
         tried[count] = angle
-        count += 1
-        cost, solutions, done = solved(outlines, limits, angle, _BUDGET - work)
-        work += done
+        angle, done = settled(outlines, fine_limits, angle, _BUDGET - work)
+        tried[count + 1] = angle
+        count += 2
+        cost, solutions, more = solved(outlines, limits, angle, _BUDGET - work - done)
+        work += done + more
         if work > _BUDGET:
             break
-        if not cost < np.inf:
-            continue
-        turned_angle, _ = polished(outlines, solutions, angle, reach / 2)
-        tried[count] = turned_angle
-        count += 1
-        if corner_count(solutions) > 4 * len(outlines) and abs(turned_angle - angle) > _WORTH_REPEATING:
-            again, other, done = solved(outlines, limits, turned_angle, _BUDGET - work)
-            work += done
-            if again < cost:
-                cost, solutions, angle = again, other, turned_angle
-        corners = corner_count(solutions)
-        score = corners + _CORNERS_FOR_SPREAD * (cost - corners * limits[0][3]) / spread
-        if score < best:
-            result = finished(outlines, limits, solutions, angle, tolerance)
-            if result[0] == DONE:
-                best, fewest, found = score, corners, result
-            else:
-                failure = result[0]
+        if cost < np.inf:
+            corners = corner_count(solutions)
+            score = corners + _CORNERS_FOR_SPREAD * (cost - corners * limits[0][3]) / spread
+            if score < best * (1.0 if any_direction else _FAR_BETTER) or best == np.inf:
+                result = finished(outlines, limits, solutions, angle, tolerance)
+                if result[0] == DONE:
+                    best, fewest, found = score, corners, result
+                else:
+                    failure = result[0]
+        if which == 0 and best == np.inf and not any_direction:
+            break
     if best < np.inf:
         return found
     return (TOO_COMPLEX if work > _BUDGET else failure), found[1], found[2], found[3]
@@ -252,7 +263,15 @@ def regularized_polygon(outlines: Any, tolerance: float, scale: float, direction
 
 @kernel
 def regularized_batch(
-    coordinates: Any, rings: Any, polygons: Any, tolerance: float, scale: float, gap: float, follow: float, ways: Any
+    coordinates: Any,
+    rings: Any,
+    polygons: Any,
+    tolerance: float,
+    scale: float,
+    gap: float,
+    follow: float,
+    ways: Any,
+    any_direction: bool,
 ) -> Any:
     """Regularize polygons in the ragged form of `shapely.to_ragged_array`.
 
@@ -265,6 +284,7 @@ def regularized_batch(
         gap: Longest distance between break points, metres.
         follow: How closely break points follow the outline, metres.
         ways: Main directions (d,) to try first, radians.
+        any_direction: As in `regularized_polygon`.
 
     Returns:
         Outcome (p,), main direction (p,), deviation (p,), and closed rings in the same ragged form, with the
@@ -287,7 +307,7 @@ def regularized_batch(
                 break
             outlines.append(outline_of(x, y, gap, follow))
         if outcome == DONE:
-            outcome, worst, angle, solutions = regularized_polygon(outlines, tolerance, scale, ways)
+            outcome, worst, angle, solutions = regularized_polygon(outlines, tolerance, scale, ways, any_direction)
             if outcome == DONE:
                 angles[p], deviations[p] = folded(angle), worst
                 while filled + corner_count(solutions) + len(solutions) > len(points):
