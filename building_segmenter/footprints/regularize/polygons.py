@@ -209,7 +209,6 @@ def _attempt(parts: Geometries, settings: Settings, scale: float, any_direction:
         _FOLLOW * settings.precision * reach,
         np.radians(np.asarray(settings.directions, np.float64)),
         any_direction,
-        any_direction,
     )
     result = _Parts.none(len(parts))
     result.angle, result.deviation = np.degrees(angles), deviations
