@@ -47,6 +47,14 @@ class TilePredictor:
         self._queue.set_callback(self._take)
         self._results: dict[int, NDArray[np.float32]] = {}
 
+    def __enter__(self) -> TilePredictor:
+        """Begin a run."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for tiles under way: their threads call back into Python, which must not have ended by then."""
+        self._queue.wait_all()
+
     def submit(self, number: int, tile: NDArray[np.float32]) -> None:
         """Start a tile (height, width, bands); waits while all requests are busy."""
         self._queue.start_async([tile[np.newaxis]], number)

@@ -54,7 +54,8 @@ def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[
         job = _prepared(options, dataset, progress.part(0.0, 0.05))
         column, row, width, height = job.window
         transform = job.grid.transform @ Affine.translation(column, row)
-        with probability_writer(path, width, height, transform, job.grid.crs, job.facts.channels) as output:
+        writer = probability_writer(path, width, height, transform, job.grid.crs, job.facts.channels)
+        with writer as output, job.predictor:
             valid_pixels = 0
             for top, probability, valid in _blended_rows(job, progress.part(0.05, 1.0)):
                 write_rows(output, top - row, np.stack([quantized(plane, valid) for plane in probability]))

@@ -250,9 +250,11 @@ def _check(parts: Geometries, result: _Parts, solved: Any, settings: Settings) -
 
 def _is_staircase(old: Geometries, new: Geometries, tolerance: float) -> NDArray[np.bool_]:
     """Tell where right angles need many more corners than free angles do within the same tolerance."""
-    free = vertex_counts(shapely.simplify(old, tolerance))
-    rings = shapely.get_num_interior_rings(old) + 1
-    verdict: NDArray[np.bool_] = vertex_counts(new) > _STAIRS * free + 4 * rings
+    corners, rings = vertex_counts(new), shapely.get_num_interior_rings(old) + 1
+    # A ring of free angles has three corners at least, which spares most outlines the look.
+    verdict: NDArray[np.bool_] = corners > (3 * _STAIRS + 4) * rings
+    free = vertex_counts(shapely.simplify(old[verdict], tolerance))
+    verdict[verdict] = corners[verdict] > _STAIRS * free + 4 * rings[verdict]
     return verdict
 
 
