@@ -46,11 +46,11 @@ class GroundFrame:
         return self._moved(self._backward, x, y, 1.0 / self._scale)
 
     def geometry_to_ground(self, geometry: Any) -> Any:
-        """Return geometries (one, or an array) with their x and y in ground metres; Z is untouched."""
+        """Return geometries (one, or an array) with their x and y in ground metres; Z is dropped."""
         return _transformed(geometry, self.to_ground)
 
     def geometry_to_layer(self, geometry: Any) -> Any:
-        """Return geometries (one, or an array) with their x and y back in the layer's CRS; Z is untouched."""
+        """Return geometries (one, or an array) with their x and y back in the layer's CRS; Z is dropped."""
         return _transformed(geometry, self.to_layer)
 
     @staticmethod
