@@ -10,7 +10,6 @@ from typing import Any
 from building_segmenter import scratch
 from building_segmenter.footprints.layer import regularize_layer
 from building_segmenter.footprints.polygonize import polygonize_raster
-from building_segmenter.footprints.tidying import without_thin_parts
 from building_segmenter.geo.ground import GroundFrame
 from building_segmenter.geo.vectors import check_vector_output, write_polygons
 from building_segmenter.inference.segment import predict_to
@@ -20,16 +19,13 @@ from building_segmenter.tasks import ExtractBuildings
 
 SMALLEST_TOLERANCE_M = 1.0
 TOLERANCE_IN_PIXELS = 4.0
-# Share of the tolerance under which a part or a gap is taken for an unsteady outline, not for a wall or an alley.
-THIN = 0.5
 
 
 def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str, Any]:
     """Extract regularized building footprints from a raster.
 
-    The steps are those of `segment`, `polygonize` and `regularize`, and between the last two parts and gaps thinner
-    than half the tolerance are taken off, which right angles could only follow by stairs. The probability raster is
-    scratch unless the user names a place for it.
+    The steps are those of `segment`, `polygonize` and `regularize`; the probability raster is scratch unless the
+    user names a place for it.
 
     Returns:
         `output`, `features`, `regularized`, `kept` (outlines that stayed as predicted), `tolerance`, `threshold`
@@ -52,8 +48,7 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
             ground=ground,
             progress=progress.part(0.9, 0.94),
         )
-        tidy = without_thin_parts(outlines, tolerance * THIN, options.min_area, ground)
-        footprints = regularize_layer(tidy, tolerance=tolerance, ground=ground, progress=progress.part(0.94, 0.99))
+        footprints = regularize_layer(outlines, tolerance=tolerance, ground=ground, progress=progress.part(0.94, 0.99))
         progress.update(0.99, "Writing")
         write_polygons(footprints, options.output)
     kept = int((footprints["status"] == 1).sum())
