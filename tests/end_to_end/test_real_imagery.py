@@ -136,3 +136,23 @@ def test_a_block_of_8192_by_4096_pixels_needs_little_memory(mosaic, tmp_path):
     print(f"\n{image.name}: {len(layer)} footprints, {seconds:.0f} s, {memory / 1e6:.0f} MB")
     assert len(layer) > 50
     assert memory < HIGHEST_MEMORY
+
+
+def test_the_same_block_in_four_crss_gives_the_same_footprints(mosaic, write_image, tmp_path):
+    """The pixels of Kampala block 1, put down in Georgia in each CRS, through the shipped model."""
+    with rasterio.open(mosaic("kampala", 1)) as dataset:
+        pixels = np.moveaxis(dataset.read(), 0, -1)
+    seen = {}
+    for crs in ("EPSG:4326", "EPSG:3857", "EPSG:32616", "EPSG:2240"):
+        image = write_image(pixels, f"{crs[5:]}.tif", crs=crs, gsd=0.0745, photometric="RGB", alpha="yes")
+        extract(image, tmp_path / f"{crs[5:]}.gpkg")
+        with rasterio.open(image) as dataset:
+            to_pixels = ~dataset.transform
+        outlines = geopandas.read_file(tmp_path / f"{crs[5:]}.gpkg").geometry.to_numpy()
+        metres = shapely.transform(outlines, lambda x, y, t=to_pixels: t @ (x, y), interleaved=False)
+        seen[crs] = shapely.transform(metres, lambda x, y: (x * 0.0745, y * 0.0745), interleaved=False)
+    first = seen.pop("EPSG:4326")
+    assert len(first) > 20
+    for crs, other in seen.items():
+        assert len(other) == len(first), crs
+        assert shapely.hausdorff_distance(first, other).max() < 0.01, crs
