@@ -138,9 +138,9 @@ def _with_listener(work: Callable[[TerminalListener], int]) -> None:
 
 def _command(name: str, task: type[tasks.Task]) -> click.Command:
     parameters: list[click.Parameter] = []
+    positionals = _positionals(task)
     for field, option in tasks.options_of(task).items():
-        positional = option.required and (option.kind in tasks.INPUT_KINDS or field == "output")
-        make = _argument if positional else _option
+        make = _argument if field in positionals else _option
         parameters.append(make(field, option, tasks.default_of(task, field)))
     parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the result as one line of JSON."))
 
@@ -151,17 +151,17 @@ def _command(name: str, task: type[tasks.Task]) -> click.Command:
             sys.exit(_report(error))
         run_task(built, as_json)
 
-    arguments = [f"{field.upper()}: {option.help}" for field, option in _positionals(task)]
+    arguments = [f"{field.upper()}: {option.help}" for field, option in positionals.items()]
     text = f"{task.__doc__}\n\n" + "\n\n".join(arguments)
     return click.Command(name, callback=run, params=parameters, help=text, short_help=task.__doc__)
 
 
-def _positionals(task: type[tasks.Task]) -> list[tuple[str, tasks.Option]]:
-    return [
-        (field, option)
+def _positionals(task: type[tasks.Task]) -> dict[str, tasks.Option]:
+    return {
+        field: option
         for field, option in tasks.options_of(task).items()
         if option.required and (option.kind in tasks.INPUT_KINDS or field == "output")
-    ]
+    }
 
 
 def _argument(field: str, option: tasks.Option, default: Any) -> click.Parameter:

@@ -8,8 +8,6 @@ from pathlib import Path
 from building_segmenter import tasks
 from building_segmenter.errors import InvalidParameterError, OutputNotWritableError
 
-_LAYER = "|layername="
-
 
 def check_outputs(task: tasks.Task) -> None:
     """Check that every output of a task has a place and an ending, and is neither an input nor another output.
@@ -41,7 +39,7 @@ def _inputs(task: tasks.Task, name: str, option: tasks.Option) -> list[Path]:
         return []
     value = getattr(task, name)
     values = value if isinstance(value, tuple) else (value,)
-    return [Path(one.partition(_LAYER)[0]).resolve() for one in values]
+    return [Path(one.partition(tasks.LAYER_MARK)[0]).resolve() for one in values]
 
 
 def _check_ending(path: Path, name: str, option: tasks.Option) -> None:

@@ -28,9 +28,11 @@ from building_segmenter.options import (
 
 __all__ = [
     "INPUT_KINDS",
+    "LAYER_MARK",
     "OUTPUT_KINDS",
     "SETTING_KINDS",
     "TASKS",
+    "VECTOR_SUFFIXES",
     "ExportChips",
     "ExtractBuildings",
     "Option",
@@ -45,6 +47,9 @@ __all__ = [
     "default_of",
     "options_of",
 ]
+
+LAYER_MARK = "|layername="
+"""Between the path of a file with several layers and the name of one."""
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".shp", ".parquet")
 
@@ -288,7 +293,7 @@ class ExtractBuildings(PredictionTask):
         "Polygons with score, ground area and the outcome of the regularization.",
         suffixes=VECTOR_SUFFIXES,
     )
-    threshold: float = option(
+    threshold: float | None = option(
         None,
         "fraction",
         "Threshold",

@@ -29,7 +29,7 @@ from building_segmenter.rasters.grid import ModelGrid, model_grid
 from building_segmenter.rasters.overlay import Window, area_on_grid, extent_on_grid, lay_over
 from building_segmenter.rasters.source import image_bands, open_raster, pixel_on_ground
 from building_segmenter.rasters.tiles import tile_starts
-from building_segmenter.tasks import ExportChips
+from building_segmenter.tasks import LAYER_MARK, ExportChips
 
 
 def export_chips(options: ExportChips, progress: Progress) -> dict[str, Any]:
@@ -127,5 +127,8 @@ def _facts(options: ExportChips, dataset: DatasetReader, grid: ModelGrid, statis
         "classes": [{"value": BUILDING, "name": CLASS_NAME}],
         "validation": options.validation,
         "seed": options.seed,
-        "sources": {"image": Path(options.input).name, "footprints": Path(options.footprints.partition("|")[0]).name},
+        "sources": {
+            "image": Path(options.input).name,
+            "footprints": Path(options.footprints.partition(LAYER_MARK)[0]).name,
+        },
     }

@@ -14,9 +14,9 @@ import shapely
 from numpy.typing import NDArray
 
 from building_segmenter import tasks
+from building_segmenter.footprints.measures import vertex_counts
 from building_segmenter.footprints.regularize import Method, Regularized, Settings, regularize_polygons
 from building_segmenter.footprints.regularize.heights import heights_from, with_heights
-from building_segmenter.footprints.regularize.polygons import vertex_counts
 from building_segmenter.geo.ground import GroundFrame, frames_by_place
 from building_segmenter.geo.vectors import check_vector_output, read_polygons, write_polygons
 from building_segmenter.progress import Progress

@@ -21,10 +21,11 @@ from building_segmenter.footprints.contours.field import Field, excess_bands, fi
 from building_segmenter.footprints.contours.marching import Floats
 from building_segmenter.footprints.contours.nesting import Measure, Outlines, nested
 from building_segmenter.footprints.contours.rings import Rings, contour_rings, neighbours
-from building_segmenter.geo.ground import GroundFrame, ground_pixel, local_frame
+from building_segmenter.footprints.measures import vertex_counts
+from building_segmenter.geo.ground import GroundFrame, local_frame
 from building_segmenter.geo.vectors import check_vector_output, write_polygons
 from building_segmenter.progress import Progress
-from building_segmenter.rasters.source import open_raster
+from building_segmenter.rasters.source import open_raster, pixel_on_ground
 
 # Width of the ground that shares one frame; the scale is then true to 1e-5 everywhere.
 _FRAME_METRES = 50_000.0
@@ -161,8 +162,7 @@ def _frames(dataset: DatasetReader, ground: GroundFrame | None) -> tuple[Callabl
     if ground is not None:
         return lambda column, row: ground, math.inf
     step, (height, width) = dataset.transform, dataset.shape
-    pixel = ground_pixel(dataset.crs, (step.a, step.d), (step.b, step.e), tuple(dataset.bounds))
-    cell = max(1.0, _FRAME_METRES // max(pixel))
+    cell = max(1.0, _FRAME_METRES // max(pixel_on_ground(dataset, None)))
 
     @cache
     def frame_at(column: int, row: int) -> GroundFrame:
@@ -206,7 +206,7 @@ def _features(outlines: Outlines, dataset: DatasetReader, field: Field) -> geopa
         geometry=shapely.orient_polygons(_repaired(placed)),
         crs=dataset.crs,
     )
-    frame.insert(3, "vertices", _vertices(frame.geometry.to_numpy()))
+    frame.insert(3, "vertices", vertex_counts(frame.geometry.to_numpy()))
     return frame[~frame.geometry.is_empty]
 
 
@@ -222,9 +222,3 @@ def _repaired(polygons: NDArray[Any]) -> NDArray[Any]:
         parts = shapely.get_parts(shapely.make_valid(polygons[index], method="structure", keep_collapsed=False))
         polygons[index] = max(parts, key=shapely.area, default=shapely.Polygon())
     return polygons
-
-
-def _vertices(polygons: NDArray[Any]) -> NDArray[np.int32]:
-    rings = 1 + shapely.get_num_interior_rings(polygons)
-    counts: NDArray[np.int32] = (shapely.get_num_coordinates(polygons) - rings).astype(np.int32)
-    return counts

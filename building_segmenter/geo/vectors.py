@@ -20,9 +20,8 @@ from building_segmenter.errors import (
     MissingCrsError,
     OutputNotWritableError,
 )
-from building_segmenter.tasks import VECTOR_SUFFIXES
+from building_segmenter.tasks import LAYER_MARK, VECTOR_SUFFIXES
 
-_LAYER = "|layername="
 _REMOTE = ("/vsi", "http://", "https://", "pg:", "postgresql:")
 _PARQUET = (".parquet", ".geoparquet")
 
@@ -43,7 +42,7 @@ def read_polygons(source: str, what: str = "layer", *, crs_required: bool = True
         InputUnreadableError: OGR cannot read it, the layer is missing, or it holds no polygons.
         MissingCrsError: The layer has no CRS.
     """
-    path, _, layer = source.partition(_LAYER)
+    path, _, layer = source.partition(LAYER_MARK)
     _check_exists(path, what)
     frame = _read(path, layer or None, what)
     kinds = set(frame.geometry.geom_type.dropna())

@@ -14,7 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from building_segmenter.errors import BandsError, InputNotFoundError, InputUnreadableError, MissingCrsError
-from building_segmenter.geo.ground import GroundFrame, ground_pixel, local_frame, scaled_frame
+from building_segmenter.geo.ground import GroundFrame, ground_pixel, scaled_frame
 
 # GDAL's own default, a share of the machine's memory, would let a worker grow past what tasks promise.
 GDAL_CACHE_MB = 256
@@ -118,11 +118,6 @@ def frame_of(dataset: DatasetReader, gsd: float | None) -> GroundFrame | None:
         raise _missing_crs(dataset)
     step = dataset.transform
     return scaled_frame(gsd / float(abs(step.determinant) ** 0.5))
-
-
-def centre_frame(dataset: DatasetReader, gsd: float | None = None) -> GroundFrame:
-    """Return the ground frame centred on a raster."""
-    return frame_of(dataset, gsd) or local_frame(dataset.crs, tuple(dataset.bounds))
 
 
 def _missing_crs(dataset: DatasetReader) -> MissingCrsError:

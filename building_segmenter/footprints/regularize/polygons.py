@@ -13,6 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from building_segmenter.footprints.measures import vertex_counts
 from building_segmenter.footprints.regularize import solve
 from building_segmenter.footprints.regularize.settings import Regularized, Settings
 from building_segmenter.progress import Progress
@@ -300,12 +301,3 @@ def _iou(old: Any, new: Any) -> Any:
     common = shapely.area(shapely.intersection(old, new))
     # Far from the origin rounding gives the same outline a little more than 1.
     return np.minimum(common / (shapely.area(old) + shapely.area(new) - common), 1.0)
-
-
-def vertex_counts(geometries: Geometries) -> NDArray[np.int32]:
-    """Return the corners of all rings of each geometry, without the repeated last ones."""
-    parts, owner = shapely.get_parts(geometries, return_index=True)
-    rings = np.where(shapely.get_type_id(parts) == 3, shapely.get_num_interior_rings(parts) + 1, 0)
-    closings = np.bincount(owner, rings * ~shapely.is_empty(parts), minlength=len(geometries))
-    counts: NDArray[np.int32] = (shapely.get_num_coordinates(geometries) - closings).astype(np.int32)
-    return counts

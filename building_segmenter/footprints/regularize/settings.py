@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,4 +75,3 @@ class Regularized:
     max_dev_m: NDArray[np.float64]
     iou: NDArray[np.float64]
     vertices: NDArray[np.int32]
-    extra: dict[str, Any] = field(default_factory=dict)
