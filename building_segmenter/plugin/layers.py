@@ -15,6 +15,7 @@ from qgis.core import (
 )
 
 from building_segmenter.errors import BuildingSegmenterError, InputNotFoundError, InputUnreadableError
+from building_segmenter.tasks import LAYER_MARK
 
 VECTOR_FORMATS = ["gpkg", "shp", "geojson", "json", "fgb", "gml", "kml", "sqlite", "gdb", "tab", "parquet"]
 """Endings of vector files that the engine opens as they are; all else is exported to a GeoPackage first."""
@@ -78,7 +79,7 @@ def vector_source(
         _warn_of_other_crs(original, feedback)
         if original.isModified():
             feedback.pushWarning(f"{original.name()} has unsaved edits, which are not used: save them and run again.")
-    return f"{path}|layername={layer}" if layer else path
+    return f"{path}{LAYER_MARK}{layer}" if layer else path
 
 
 def _warn_of_other_crs(layer: QgsMapLayer, feedback: QgsProcessingFeedback) -> None:

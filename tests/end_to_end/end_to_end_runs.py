@@ -27,6 +27,15 @@ class Outcome:
     hint: str
 
 
+def assert_refused(outcome, code, *named):
+    """Check that a run failed with a code and a hint, and told these words."""
+    assert outcome.code == code, outcome
+    assert outcome.status != 0, outcome
+    assert outcome.hint, outcome
+    for words in named:
+        assert words in outcome.said, outcome
+
+
 def run_task(name, **options):
     """Run a task in this process; returns its result and its warnings."""
     from building_segmenter import engine

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from end_to_end_runs import nothing_changes, outcome_of, outcome_of_command, run_task
+from end_to_end_runs import assert_refused, nothing_changes, outcome_of, outcome_of_command, run_task
 
 FIELDS = "score area_m2 perim_m vertices status reason method angle_deg max_dev_m iou geometry".split()
 
@@ -32,11 +32,7 @@ def refused(tmp_path, bright_model):
             facts["model"] = bright_model
         with nothing_changes(tmp_path):
             outcome = outcome_of(task, **facts | options)
-        assert outcome.code == code, outcome
-        assert outcome.status != 0
-        assert outcome.hint
-        for words in named:
-            assert words in outcome.said
+        assert_refused(outcome, code, *named)
 
     return check
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from end_to_end_runs import files_under, nothing_changes, outcome_of, outcome_of_command, run_task
+from end_to_end_runs import assert_refused, files_under, nothing_changes, outcome_of, outcome_of_command, run_task
 
 from building_segmenter.chips.dataset import open_dataset
 from building_segmenter.errors import DiskFullError
@@ -45,11 +45,7 @@ def refused(tmp_path, options):
     def check(code, *named, task, **changes):
         with nothing_changes(tmp_path):
             outcome = outcome_of(task, **options[task] | changes)
-        assert outcome.code == code, outcome
-        assert outcome.status != 0
-        assert outcome.hint
-        for words in named:
-            assert words in outcome.said
+        assert_refused(outcome, code, *named)
 
     return check
 
