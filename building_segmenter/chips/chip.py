@@ -1,104 +1,170 @@
-"""A training chip in memory, and cutting one from a raster and its footprints."""
+"""A training chip in memory, what an export knows of all its chips, and what is kept of a written one.
+
+These values are what cutting hands to the writers of formats, and what readers hand to training.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
-from scipy.ndimage import maximum_filter, minimum_filter
 
-from building_segmenter.rasters.grid import ModelGrid, read_grid
-from building_segmenter.rasters.overlay import PixelPolygons, Window
+Split = Literal["train", "validation"]
 
+GROUND = 0
 BUILDING = 1
+"""Class value of footprints when no field tells classes apart."""
 IGNORE = 255
+"""Label of pixels that nobody knows: nodata, outside the labelled area, or of a footprint without class."""
 CONTACT_REACH_M = 0.4
 """Two buildings are in contact where a pixel lies within this ground distance of both."""
 
 
 @dataclass(frozen=True)
-class Chip:
-    """An image with its labels.
+class ChipClass:
+    """A class of objects.
 
     Args:
-        image: (height, width, bands) in the raster's own type.
-        label: (height, width) uint8: 0 ground, 1 building, 255 unknown (nodata, or outside the labelled area).
-        contact: (height, width) uint8: 1 where two buildings meet.
-        transform: From the chip's pixels to `crs`.
+        value: Value in labels, 1 to 65535 but for 255.
+        name: As in the class field, or `building`.
+        color: Red, green, blue, each 0..255.
+    """
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ChipObject:
+    """A footprint on a chip.
+
+    Args:
+        id: Number of the footprint in its layer, from 1: the same on every chip that shows it.
+        value: Class value.
+        name: Class name.
+        polygon: Polygon or MultiPolygon, clipped to the chip, in its pixels: x right, y down, the chip's corner at
+            (0, 0), pixel centres at .5.
+        share: Share of the whole footprint's area that lies on the chip, 0..1.
+    """
+
+    id: int
+    value: int
+    name: str
+    polygon: Any
+    share: float
+
+
+@dataclass(frozen=True)
+class Chip:
+    """An image with its labels. The arrays may be views of larger ones and are never written to.
+
+    Args:
+        image: (height, width, bands) in the raster's own type; the raster's nodata value, or 0, where it has no image.
+        label: (height, width) uint8, or uint16 where a class value needs it: 0 ground, class values, 255 unknown.
+        contact: (height, width) uint8: 1 where two buildings meet, of whatever class; 0 where unknown.
+        instances: (height, width) int32: id of the object that a pixel shows, the upper one where footprints
+            overlap; 0 on ground and where unknown.
+        objects: All objects with known pixels on the chip, by id; every id in `instances` is one of theirs.
+        transform: From the chip's pixels to `crs`; of a turned chip it is a turned one.
         crs: CRS of the raster, or None.
+        number: Place in the export, from 0.
+        split: What it is for.
+        angle: Degrees by which the chip is turned against the raster; 0 for the first set.
+        image2: As `image`, of the second raster; None where there is none.
     """
 
     image: NDArray[Any]
-    label: NDArray[np.uint8]
+    label: NDArray[Any]
     contact: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+    objects: tuple[ChipObject, ...]
     transform: Affine
     crs: Any
+    number: int = 0
+    split: Split = "train"
+    angle: float = 0.0
+    image2: NDArray[Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the chip's files without ending: nine digits, as in ArcGIS."""
+        return f"{self.number:09d}"
 
 
-def cut_chip(
-    dataset: DatasetReader,
-    grid: ModelGrid,
-    bands: tuple[int, ...],
-    footprints: PixelPolygons,
-    area: PixelPolygons | None,
-    window: Window,
-) -> Chip | None:
-    """Cut one chip; None where no pixel of the window is known.
+@dataclass(frozen=True)
+class ImageFacts:
+    """What all images of one raster have in common.
 
     Args:
-        dataset: The open raster.
-        grid: Its grid of model pixels.
-        bands: Bands counted from 1.
-        footprints: Buildings on the grid.
-        area: Where the buildings are complete, or None for everywhere.
-        window: (column, row, width, height). What sticks out of the grid is 0 in the image and unknown.
+        dtype: Name of the numpy type.
+        band_names: Name of each band, as described in the raster or `Band_1` and so on.
+        nodata: Value of pixels without image, or None where the raster names none (it is then 0).
     """
-    known = np.ones(window[3:1:-1], np.bool_) if area is None else _inside(area, window)
-    if not known.any():
-        return None
-    image, valid = _read_padded(dataset, grid, bands, window)
-    known &= valid
-    if not known.any():
-        return None
-    instances, contact = _instances(footprints, grid, window)
-    label = np.where(instances > 0, np.uint8(BUILDING), np.uint8(0))
-    label[~known] = IGNORE
-    contact[~known] = 0
-    transform = grid.transform @ Affine.translation(window[0], window[1])
-    return Chip(image, label, contact, transform, grid.crs)
+
+    dtype: str
+    band_names: tuple[str, ...]
+    nodata: float | None
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+        return len(self.band_names)
 
 
-def _inside(area: PixelPolygons, window: Window) -> NDArray[np.bool_]:
-    indices = area.in_window(window)
-    return area.burn(window, indices, np.ones(len(indices), np.int32)) > 0
+@dataclass(frozen=True)
+class ExportFacts:
+    """What all chips of an export have in common.
+
+    Args:
+        format: A choice of FORMAT.
+        image_format: `tiff`, `png` or `jpeg`; checked to hold the bands and type of the images.
+        tile_size: Width and height of a chip in pixels.
+        stride: Pixels from one chip to the next, across and down.
+        gsd: Width and height of a pixel in ground metres.
+        crs: CRS of the raster.
+        image: Of the raster.
+        image2: Of the second raster, or None.
+        classes: All classes of the layer by value, also those on no chip.
+        rotation: Degrees from one set of chips to the next; 0: one set.
+        choices: The other options that say what is on a chip, ready for JSON (area rule, minimum overlap, split, seed).
+        sources: Name and hash of each input by role, ready for JSON.
+    """
+
+    format: str
+    image_format: str
+    tile_size: tuple[int, int]
+    stride: tuple[int, int]
+    gsd: tuple[float, float]
+    crs: Any
+    image: ImageFacts
+    image2: ImageFacts | None
+    classes: tuple[ChipClass, ...]
+    rotation: float
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _read_padded(
-    dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], window: Window
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    column, row, width, height = window
-    inside = (column, row, min(width, grid.width - column), min(height, grid.height - row))
-    image, valid = read_grid(dataset, grid, bands, inside)
-    missing = ((0, height - inside[3]), (0, width - inside[2]))
-    return np.pad(image, (*missing, (0, 0))), np.pad(valid, missing)
+@dataclass(frozen=True)
+class WrittenChip:
+    """What is kept of a chip once it is on disk, ready for JSON.
 
+    It is enough for all side files, so that a stopped export goes on without reading a chip again.
 
-def _instances(
-    footprints: PixelPolygons, grid: ModelGrid, window: Window
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return building numbers (from 1) and contacts; both are the same however chips are cut."""
-    reach = max(1, round(CONTACT_REACH_M / min(grid.gsd)))
-    column, row, width, height = window
-    wider = (column - reach, row - reach, width + 2 * reach, height + 2 * reach)
-    indices = footprints.in_window(wider)
-    numbers = footprints.burn(wider, indices, indices + 1)
-    size = 2 * reach + 1
-    highest = maximum_filter(numbers, size)
-    lowest = minimum_filter(np.where(numbers > 0, numbers, np.iinfo(np.int32).max), size)
-    contact = ((highest > 0) & (lowest < highest)).astype(np.uint8)
-    core = (slice(reach, reach + height), slice(reach, reach + width))
-    return numbers[core], contact[core]
+    Args:
+        name: See `Chip.name`.
+        split: What it is for.
+        angle: See `Chip.angle`.
+        statistics: What `statistics.chip_statistics` returned for it.
+        record: What its format's `write` returned for it.
+    """
+
+    name: str
+    split: Split
+    angle: float
+    statistics: dict[str, Any]
+    record: dict[str, Any]

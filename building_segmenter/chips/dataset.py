@@ -11,9 +11,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
+from building_segmenter.chips.chip import Split
 from building_segmenter.chips.classified_tiles import CONTACTS, IMAGES, LABELS
 from building_segmenter.chips.manifest import MANIFEST, read_manifest
-from building_segmenter.chips.split import Split
 from building_segmenter.errors import InputUnreadableError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rasterio.io import DatasetReader
 
 from building_segmenter import scratch
-from building_segmenter.chips.chip import BUILDING, Chip, cut_chip
+from building_segmenter.chips.chip import BUILDING, Chip, Split
 from building_segmenter.chips.classified_tiles import (
     CLASS_NAME,
     CONTACTS,
@@ -19,6 +19,7 @@ from building_segmenter.chips.classified_tiles import (
     write_chip,
     write_side_files,
 )
+from building_segmenter.chips.cutting import cut_chip
 from building_segmenter.chips.manifest import MANIFEST, write_manifest
 from building_segmenter.chips.split import SpatialSplit
 from building_segmenter.chips.statistics import BandStatistics, ClassStatistics
@@ -90,7 +91,7 @@ def _export(
 
 def _chips(
     options: ExportChips, dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], progress: Progress
-) -> Iterator[tuple[str, Chip]]:
+) -> Iterator[tuple[Split, Chip]]:
     footprints, notes = lay_over(read_polygons(options.footprints, "footprints"), grid, "footprints")
     for note in notes:
         progress.warn(note)
@@ -100,7 +101,7 @@ def _chips(
     for done, window in enumerate(windows):
         progress.update(done / len(windows), "Cutting chips")
         split = splits.of(window)
-        chip = cut_chip(dataset, grid, bands, footprints, area, window) if split else None
+        chip = cut_chip(dataset, grid, bands, footprints, area, window, done, split) if split else None
         if split and chip and not (options.skip_empty and not (chip.label == BUILDING).any()):
             yield split, chip
 

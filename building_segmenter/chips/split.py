@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from building_segmenter.chips.chip import Split
 from building_segmenter.rasters.overlay import Window
-
-Split = Literal["train", "validation"]
 
 _BLOCKS_WANTED = 16
 _LONGEST_BLOCK_IN_CHIPS = 4
