@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from building_segmenter.errors import NoOverlapError
 from building_segmenter.geo.vectors import read_polygons
 from building_segmenter.rasters.grid import ModelGrid
+from building_segmenter.rasters.reprojection import moved_to, wrapped_onto
 
 Window = tuple[int, int, int, int]
 
@@ -23,10 +24,12 @@ class PixelPolygons:
 
     Args:
         geometries: Valid polygons.
+        rows: Position of each in its layer; by default that in `geometries`.
     """
 
-    def __init__(self, geometries: NDArray[Any]) -> None:
+    def __init__(self, geometries: NDArray[Any], rows: NDArray[np.intp] | None = None) -> None:
         self.geometries = geometries
+        self.rows = np.arange(len(geometries)) if rows is None else rows
         self._tree = shapely.STRtree(geometries)
 
     def in_window(self, window: Window) -> NDArray[np.intp]:
@@ -71,22 +74,25 @@ def lay_over(frame: geopandas.GeoDataFrame, grid: ModelGrid, what: str) -> tuple
         NoOverlapError: No polygon lies over the grid.
     """
     notes = []
-    moved = frame.to_crs(grid.crs) if frame.crs is not None and grid.crs is not None else frame
-    geometries = moved.geometry.to_numpy()
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    if not there.all():
-        notes.append(f"{int((~there).sum())} of {len(frame)} features of the {what} have no geometry and are left out.")
-    geometries = shapely.force_2d(geometries[there])
+    geometries = frame.geometry.to_numpy()
+    rows = np.flatnonzero(~(shapely.is_missing(geometries) | shapely.is_empty(geometries)))
+    if len(rows) < len(frame):
+        notes.append(
+            f"{len(frame) - len(rows)} of {len(frame)} features of the {what} have no geometry and are left out."
+        )
+    geometries = shapely.force_2d(geometries[rows])
+    if frame.crs is not None and grid.crs is not None:
+        geometries = _on_raster(geometries, frame.crs, grid)
     invalid = ~shapely.is_valid(geometries)
     if invalid.any():
         notes.append(f"{int(invalid.sum())} invalid polygons of the {what} were repaired.")
         geometries[invalid] = [_polygonal(shapely.make_valid(geometry)) for geometry in geometries[invalid]]
     to_pixels = ~grid.transform
     pixels = shapely.transform(geometries, lambda x, y: to_pixels @ (x, y), interleaved=False)
-    pixels = pixels[shapely.intersects(pixels, shapely.box(0, 0, grid.width, grid.height))]
-    if len(pixels) == 0:
-        raise _no_overlap(moved, grid, what)
-    return PixelPolygons(pixels), notes
+    over = shapely.intersects(pixels, shapely.box(0, 0, grid.width, grid.height))
+    if not over.any():
+        raise _no_overlap(geometries, grid, what)
+    return PixelPolygons(pixels[over], rows[over]), notes
 
 
 def area_on_grid(area: str | None, grid: ModelGrid) -> PixelPolygons | None:
@@ -123,15 +129,22 @@ def extent_on_grid(extent: tuple[float, ...] | None, grid: ModelGrid) -> Window:
     return left, top, right - left, bottom - top
 
 
+def _on_raster(geometries: NDArray[Any], crs: Any, grid: ModelGrid) -> NDArray[Any]:
+    moved = geometries if crs == grid.crs else moved_to(geometries, crs, grid.crs, grid.transform)
+    corners = [grid.transform @ (x, y) for x in (0, grid.width) for y in (0, grid.height)]
+    xs, ys = zip(*corners, strict=True)
+    return wrapped_onto(moved, grid.crs, (min(xs), min(ys), max(xs), max(ys)))
+
+
 def _polygonal(geometry: Any) -> Any:
     parts = [part for part in shapely.get_parts(geometry) if part.geom_type in ("Polygon", "MultiPolygon")]
     return shapely.union_all(parts) if parts else shapely.Polygon()
 
 
-def _no_overlap(frame: geopandas.GeoDataFrame, grid: ModelGrid, what: str) -> NoOverlapError:
+def _no_overlap(geometries: NDArray[Any], grid: ModelGrid, what: str) -> NoOverlapError:
     corner, opposite = grid.transform @ (0, 0), grid.transform @ (grid.width, grid.height)
     raster = ", ".join(f"{edge:g}" for edge in (*corner, *opposite))
-    layer = ", ".join(f"{edge:g}" for edge in frame.total_bounds)
+    layer = ", ".join(f"{edge:g}" for edge in shapely.total_bounds(geometries))
     return NoOverlapError(
         f"No polygon of the {what} lies over the image. In the CRS of the image, the image spans ({raster}) and the"
         f" {what} ({layer}).",
