@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from shapely.affinity import affine_transform
 from skimage.measure import find_contours
 
-from building_segmenter.footprints.regularize import Settings, regularize_polygons
+from building_segmenter.footprints.regularize import Offered, Settings, regularize_polygons
 
 PIXEL, FINER = 0.3, 4
 ROTATIONS = 20
@@ -177,7 +177,7 @@ def test_result_does_not_depend_on_the_first_point_or_the_way_round():
 def test_given_directions_are_used_where_they_fit():
     truth, angle = turned(RECTANGLE, 3)
     outline = seen(truth, 3)
-    found = regularize_polygons([outline], Settings(tolerance=1.2, threads=1, directions=(angle,)))
+    found = regularize_polygons([outline], Settings(tolerance=1.2, threads=1), offered=Offered.to_all((angle,), 1))
     assert found.status[0] == 0 and apart(found.angle_deg[0], angle) < 1.5
 
 

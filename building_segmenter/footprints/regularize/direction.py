@@ -14,6 +14,7 @@ from building_segmenter.footprints.regularize.compiled import kernel
 from building_segmenter.footprints.regularize.outline import break_points
 
 QUARTER = math.pi / 2
+_OFF_AXIS = math.radians(15.0)
 
 
 @kernel
@@ -61,6 +62,23 @@ def longest_wall(x: Any, y: Any, deviation: float) -> Any:
         if length > longest:
             longest, angle = length, math.atan2(y[b] - y[a], x[b] - x[a])
     return folded(angle)
+
+
+@kernel
+def longest_slant(x: Any, y: Any, angle: float, tolerance: float) -> Any:
+    """Return the length of the longest chord, after simplification within half the tolerance, off a direction.
+
+    Off the axes by more than 15 degrees: what right angles can only follow by stairs.
+    """
+    corners = break_points(x, y, tolerance / 2, np.inf)
+    n = len(corners)
+    longest = 0.0
+    for k in range(n):
+        a, b = corners[k], corners[(k + 1) % n]
+        dx, dy = x[b] - x[a], y[b] - y[a]
+        if abs(folded(math.atan2(dy, dx) - angle)) > _OFF_AXIS:
+            longest = max(longest, math.hypot(dx, dy))
+    return longest
 
 
 @kernel

@@ -1,7 +1,8 @@
 """From a ring of coordinates to what the optimisation reads: points, break points and moments.
 
-An *outline* is the ring with points put in so that none are farther apart than the densification. *Break
-points* are those of its points where a wall may end. Kernels take and return plain float arrays.
+An *outline* is the ring with points put in so that none are farther apart than the densification. Every point has a
+mass, by which it counts in all fits. *Break points* are those of its points where a wall may end. Kernels take and
+return plain float arrays.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ _SAME_POINT = 1e-6
 
 
 @kernel
-def cleaned(x: Any, y: Any) -> Any:
+def cleaned(x: Any, y: Any, mass: Any) -> Any:
     """Return a closed ring (n, first point repeated or not) as an open one, counter-clockwise, without repeats."""
     n = len(x)
-    kept_x, kept_y = np.empty(n), np.empty(n)
+    kept = np.empty((3, n))
+    kept_x, kept_y = kept[0], kept[1]
     m = 0
     for k in range(n):
         if m == 0 or abs(x[k] - kept_x[m - 1]) > _SAME_POINT or abs(y[k] - kept_y[m - 1]) > _SAME_POINT:
-            kept_x[m], kept_y[m] = x[k], y[k]
+            kept_x[m], kept_y[m], kept[2, m] = x[k], y[k], mass[k]
             m += 1
     while m > 1 and abs(kept_x[0] - kept_x[m - 1]) <= _SAME_POINT and abs(kept_y[0] - kept_y[m - 1]) <= _SAME_POINT:
         m -= 1
-    kept_x, kept_y = kept_x[:m], kept_y[:m]
-    if signed_area(kept_x, kept_y) < 0:
-        return kept_x[::-1].copy(), kept_y[::-1].copy()
-    return kept_x.copy(), kept_y.copy()
+    if signed_area(kept_x[:m], kept_y[:m]) < 0:
+        return kept[:, :m][:, ::-1].copy()
+    return kept[:, :m].copy()
 
 
 @kernel
@@ -53,8 +54,9 @@ def perimeter(x: Any, y: Any) -> Any:
 
 
 @kernel
-def started_at_corner(x: Any, y: Any) -> Any:
-    """Return the ring starting at its point farthest from its mean, so that results do not depend on the start."""
+def started_at_corner(ring: Any) -> Any:
+    """Return the ring (3, n) starting at its point farthest from its mean: results do not depend on the start."""
+    x, y = ring[0], ring[1]
     n = len(x)
     mean_x, mean_y = x.mean(), y.mean()
     far, start = -1.0, 0
@@ -62,29 +64,32 @@ def started_at_corner(x: Any, y: Any) -> Any:
         distance = (x[k] - mean_x) ** 2 + (y[k] - mean_y) ** 2
         if distance > far * (1 + 1e-9):
             far, start = distance, k
-    return np.concatenate((x[start:], x[:start])), np.concatenate((y[start:], y[:start]))
+    return np.concatenate((ring[:, start:], ring[:, :start]), axis=1)
 
 
 @kernel
-def densified(x: Any, y: Any, step: float) -> Any:
-    """Return the ring with equally spaced points put into every edge longer than `step`."""
-    n = len(x)
-    pieces = np.empty(n, np.int64)
-    for k in range(n):
+def densified(ring: Any, step: float, closed: bool) -> Any:
+    """Return the outline (3, n) with equally spaced points put into every edge longer than `step`."""
+    n = ring.shape[1]
+    edges = n if closed else n - 1
+    pieces = np.empty(edges, np.int64)
+    for k in range(edges):
         following = (k + 1) % n
-        length = math.hypot(x[following] - x[k], y[following] - y[k])
+        length = math.hypot(ring[0, following] - ring[0, k], ring[1, following] - ring[1, k])
         # A length that is a whole number of steps must not change by rounding from one CRS to another.
         pieces[k] = max(1, math.ceil(length / step - 1e-3))
-    out_x, out_y = np.empty(pieces.sum()), np.empty(pieces.sum())
+    out = np.empty((3, pieces.sum() + n - edges))
     m = 0
-    for k in range(n):
+    for k in range(edges):
         following = (k + 1) % n
         for piece in range(pieces[k]):
             share = piece / pieces[k]
-            out_x[m] = x[k] + (x[following] - x[k]) * share
-            out_y[m] = y[k] + (y[following] - y[k]) * share
+            for row in range(3):
+                out[row, m] = ring[row, k] + (ring[row, following] - ring[row, k]) * share
             m += 1
-    return out_x, out_y
+    if not closed:
+        out[:, m] = ring[:, n - 1]
+    return out
 
 
 @kernel
@@ -128,25 +133,27 @@ def break_points(x: Any, y: Any, deviation: float, gap: float) -> Any:
 
 
 @kernel
-def moments(x: Any, y: Any, breaks: Any) -> Any:
-    """Return running line integrals along the outline up to each break point, over two laps.
+def moments(x: Any, y: Any, mass: Any, breaks: Any, closed: bool) -> Any:
+    """Return running line integrals along the outline up to each break point, over two laps of a ring.
 
     Returns:
-        Array (6, 2 n + 1) for n breaks: the integrals of 1, x, y, xx, xy, yy from the first break on.
+        Array (6, 2 n + 1) for n breaks, (6, n) for those of an open outline: the integrals of 1, x, y, xx, xy, yy,
+        each weighed by the mass of the points, from the first break on.
     """
     points, n = len(x), len(breaks)
-    sums = np.zeros((6, 2 * n + 1))
+    steps = 2 * n if closed else n - 1
+    sums = np.zeros((6, steps + 1))
     total = np.zeros(6)
-    for lap_break in range(2 * n):
-        k = breaks[lap_break % n]
-        end = breaks[(lap_break + 1) % n]
+    for step in range(steps):
+        k = breaks[step % n]
+        end = breaks[(step + 1) % n]
         while k != end or n == 1:
             following = k + 1 if k + 1 < points else 0
-            add_segment(total, x[k], y[k], x[following], y[following], 1.0)
+            add_segment(total, x[k], y[k], x[following], y[following], (mass[k] + mass[following]) / 2)
             k = following
             if n == 1 and k == end:
                 break
-        sums[:, lap_break + 1] = total
+        sums[:, step + 1] = total
     return sums
 
 

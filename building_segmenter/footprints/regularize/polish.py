@@ -1,7 +1,7 @@
-"""After the optimisation: refit walls and main direction, restore the area, and check the guarantees.
+"""After the optimisation: refit walls and main direction, and restore the area.
 
-A *solution* of one ring is the outline index of each corner, and direction and offset of the wall that follows
-it. Its corners are the crossings of neighbouring walls.
+A *solution* of one ring or chain is the outline index of each corner, and kind, unit and offset of the wall that
+follows it (see `optimum`), in ground axes. The corners of a ring are the crossings of neighbouring walls.
 """
 
 from __future__ import annotations
@@ -12,163 +12,190 @@ from typing import Any
 import numpy as np
 
 from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.footprints.regularize.optimum import FREE
 from building_segmenter.footprints.regularize.outline import add_segment, signed_area
 
+_SAME_BEARING = math.radians(6.0)
+_QUARTER = math.pi / 2
+
 
 @kernel
-def corner_points(ways: Any, offsets: Any) -> Any:
-    """Return u and v (s,) of the corners at which the walls begin."""
-    s = len(ways)
-    u, v = np.empty(s), np.empty(s)
+def corner_points(units: Any, offsets: Any) -> Any:
+    """Return x and y (s,) of the corners of a ring at which its walls begin."""
+    s = len(offsets)
+    x, y = np.empty(s), np.empty(s)
     for k in range(s):
-        if ways[k] % 2 == 0:
-            u[k], v[k] = offsets[k - 1], offsets[k]
-        else:
-            u[k], v[k] = offsets[k], offsets[k - 1]
-    return u, v
+        x[k], y[k] = crossing(units[k - 1], offsets[k - 1], units[k], offsets[k])
+    return x, y
 
 
 @kernel
-def wall_moments(x: Any, y: Any, angle: float, at: Any, ways: Any, offsets: Any, trim: float) -> Any:
+def crossing(unit_a: Any, offset_a: float, unit_b: Any, offset_b: float) -> Any:
+    """Return x and y of the point at which two lines cross; not finite where they are parallel."""
+    cross = unit_a[0] * unit_b[1] - unit_a[1] * unit_b[0]
+    return (offset_a * unit_b[0] - offset_b * unit_a[0]) / cross, (offset_a * unit_b[1] - offset_b * unit_a[1]) / cross
+
+
+@kernel
+def wall_units(angle: float, kinds: Any, units: Any) -> Any:
+    """Return the units of walls in ground axes at this main direction; free walls keep theirs.
+
+    Right angles are exact: all come from one sine and cosine.
+    """
+    c, s = math.cos(angle), math.sin(angle)
+    half = math.sqrt(0.5)
+    result = units.copy()
+    for k in range(len(kinds)):
+        kind = kinds[k]
+        if kind == FREE:
+            continue
+        ux, uy = (c, s) if kind % 2 == 0 else (half * (c - s), half * (c + s))
+        for _ in range(kind // 2):
+            ux, uy = -uy, ux
+        result[k, 0], result[k, 1] = ux, uy
+    return result
+
+
+@kernel
+def into_ground(angle: float, kinds: Any, units: Any) -> Any:
+    """Return units of turned axes in ground axes."""
+    c, s = math.cos(angle), math.sin(angle)
+    turned_back = np.empty_like(units)
+    for k in range(len(units)):
+        turned_back[k, 0], turned_back[k, 1] = c * units[k, 0] - s * units[k, 1], s * units[k, 0] + c * units[k, 1]
+    return wall_units(angle, kinds, turned_back)
+
+
+@kernel
+def wall_moments(outline: Any, at: Any, units: Any, offsets: Any, trim: float) -> Any:
     """Return the integrals (s, 6) of 1, x, y, xx, xy, yy over each wall's run, fading out towards its corners.
 
     Outlines from rasters are round at corners, which would pull walls inwards: within `trim` of a corner (at most
     a quarter of the wall) points count less.
     """
-    s, points = len(ways), len(x)
-    corner_u, corner_v = corner_points(ways, offsets)
-    c, sn = math.cos(angle), math.sin(angle)
+    x, y, mass = outline[0], outline[1], outline[2]
+    s, points = len(at), len(x)
+    corner_x, corner_y = corner_points(units, offsets)
     sums = np.zeros((s, 6))
     for k in range(s):
         following = (k + 1) % s
-        sign = 1.0 if ways[k] < 2 else -1.0
-        if ways[k] % 2 == 0:
-            begin, end = sign * corner_u[k], sign * corner_u[following]
-            ax, ay = sign * c, sign * sn
-        else:
-            begin, end = sign * corner_v[k], sign * corner_v[following]
-            ax, ay = -sign * sn, sign * c
+        ax, ay = units[k, 0], units[k, 1]
+        begin = ax * corner_x[k] + ay * corner_y[k]
+        end = ax * corner_x[following] + ay * corner_y[following]
         fade = max(min(trim, (end - begin) / 4), 1e-12)
         p = at[k]
         while p != at[following]:
             q = p + 1 if p + 1 < points else 0
             t = ax * (x[p] + x[q]) / 2 + ay * (y[p] + y[q]) / 2
             weight = min(max((t - begin) / fade, 1e-3), 1.0) * min(max((end - t) / fade, 1e-3), 1.0)
-            add_segment(sums[k], x[p], y[p], x[q], y[q], weight)
+            add_segment(sums[k], x[p], y[p], x[q], y[q], weight * (mass[p] + mass[q]) / 2)
             p = q
     return sums
 
 
 @kernel
-def add_scatter(scatter: Any, sums: Any, ways: Any) -> None:
-    """Add the scatter of walls about their means to `scatter` (xx - yy, xy), walls along v turned by a right angle."""
-    for k in range(len(ways)):
-        w = sums[k, 0]
-        if w <= 0.0:
-            continue
-        xx = sums[k, 3] - sums[k, 1] * sums[k, 1] / w
-        xy = sums[k, 4] - sums[k, 1] * sums[k, 2] / w
-        yy = sums[k, 5] - sums[k, 2] * sums[k, 2] / w
-        sign = 1.0 if ways[k] % 2 == 0 else -1.0
-        scatter[0] += sign * (xx - yy)
-        scatter[1] += sign * xy
+def scatter_of(sums: Any) -> Any:
+    """Return the scatter of one wall's run about its mean as (xx - yy, 2 xy)."""
+    w = sums[0]
+    if w <= 0.0:
+        return 0.0, 0.0
+    xx = sums[3] - sums[1] * sums[1] / w
+    yy = sums[5] - sums[2] * sums[2] / w
+    return xx - yy, 2 * (sums[4] - sums[1] * sums[2] / w)
 
 
 @kernel
-def refitted(sums: Any, ways: Any, angle: float, offsets: Any) -> Any:
-    """Return the least-squares offsets of walls at this main direction."""
-    c, s = math.cos(angle), math.sin(angle)
-    result = offsets.copy()
-    for k in range(len(ways)):
-        w, mx, my = sums[k, 0], sums[k, 1], sums[k, 2]
-        if w > 0.0:
-            result[k] = (c * my - s * mx) / w if ways[k] % 2 == 0 else (c * mx + s * my) / w
+def add_scatter(scatter: Any, sums: Any, kinds: Any) -> None:
+    """Add the scatter (2,) of all walls with an axis, each turned back to the main direction."""
+    for k in range(len(kinds)):
+        if kinds[k] == FREE:
+            continue
+        a, b = scatter_of(sums[k])
+        # A turn by an eighth turns the doubled angle of the scatter by a quarter.
+        for _ in range(kinds[k] % 4):
+            a, b = b, -a
+        scatter[0] += a
+        scatter[1] += b
+
+
+@kernel
+def free_refitted(sums: Any, kinds: Any, units: Any) -> Any:
+    """Return units with those of free walls fitted anew; free walls about parallel or square share one direction."""
+    s = len(kinds)
+    result = units.copy()
+    done = np.zeros(s, np.bool_)
+    for k in range(s):
+        if kinds[k] != FREE or done[k]:
+            continue
+        bearing = math.atan2(units[k, 1], units[k, 0])
+        a = b = 0.0
+        for m in range(k, s):
+            quarters, rest = _quarters(bearing, units[m])
+            if kinds[m] == FREE and not done[m] and abs(rest) < _SAME_BEARING:
+                da, db = scatter_of(sums[m])
+                sign = 1.0 if quarters % 2 == 0 else -1.0
+                a, b = a + sign * da, b + sign * db
+        turn = math.atan2(b, a) / 2
+        turn += math.pi * math.floor((bearing - turn) / math.pi + 0.5)
+        if a * a + b * b == 0.0 or abs(turn - bearing) > 2 * _SAME_BEARING:
+            done[k] = True
+            continue
+        for m in range(k, s):
+            quarters, rest = _quarters(bearing, units[m])
+            if kinds[m] == FREE and not done[m] and abs(rest) < _SAME_BEARING:
+                ux, uy = math.cos(turn), math.sin(turn)
+                for _ in range(quarters % 4):
+                    ux, uy = -uy, ux
+                result[m, 0], result[m, 1] = ux, uy
+                done[m] = True
     return result
 
 
 @kernel
-def nearest_to_corners(x: Any, y: Any, angle: float, at: Any, ways: Any, offsets: Any) -> Any:
+def _quarters(bearing: float, unit: Any) -> Any:
+    """Return by how many quarter turns, and what rest, a unit is turned from a bearing."""
+    turn = math.atan2(unit[1], unit[0]) - bearing
+    quarters = math.floor(turn / _QUARTER + 0.5)
+    return int(quarters), turn - quarters * _QUARTER
+
+
+@kernel
+def refitted(sums: Any, units: Any, offsets: Any) -> Any:
+    """Return the least-squares offsets of walls of these units."""
+    result = offsets.copy()
+    for k in range(len(offsets)):
+        w = sums[k, 0]
+        if w > 0.0:
+            result[k] = (units[k, 0] * sums[k, 2] - units[k, 1] * sums[k, 1]) / w
+    return result
+
+
+@kernel
+def nearest_to_corners(outline: Any, at: Any, units: Any, offsets: Any) -> Any:
     """Return the outline index nearest to each corner, looked for half-way to the corners before and after."""
-    s, points = len(ways), len(x)
-    corner_u, corner_v = corner_points(ways, offsets)
-    c, sn = math.cos(angle), math.sin(angle)
+    x, y = outline[0], outline[1]
+    s, points = len(at), len(x)
+    corner_x, corner_y = corner_points(units, offsets)
     result = at.copy()
     for k in range(s):
         before = (at[k] - at[k - 1]) % points
         after = (at[(k + 1) % s] - at[k]) % points
-        qx, qy = c * corner_u[k] - sn * corner_v[k], sn * corner_u[k] + c * corner_v[k]
         nearest = np.inf
         for step in range(-((before - 1) // 2), (after - 1) // 2 + 1):
             p = (at[k] + step) % points
-            distance = (x[p] - qx) ** 2 + (y[p] - qy) ** 2
+            distance = (x[p] - corner_x[k]) ** 2 + (y[p] - corner_y[k]) ** 2
             if distance < nearest:
                 nearest, result[k] = distance, p
     return result
 
 
 @kernel
-def area_restored(x: Any, y: Any, ways: Any, offsets: Any, most: float) -> Any:
+def area_restored(outline: Any, units: Any, offsets: Any, most: float) -> Any:
     """Return offsets with all walls moved out or in alike, so that the ring encloses the outline's area."""
-    u, v = corner_points(ways, offsets)
+    x, y = corner_points(units, offsets)
     length = 0.0
-    for k in range(len(u)):
-        length += abs(u[k] - u[k - 1]) + abs(v[k] - v[k - 1])
-    move = (signed_area(x, y) - signed_area(u, v)) / length
-    move = min(max(move, -most), most)
-    result = offsets.copy()
-    for k in range(len(ways)):
-        result[k] += move if ways[k] in (1, 2) else -move
-    return result
-
-
-@kernel
-def deviation(x: Any, y: Any, angle: float, at: Any, ways: Any, offsets: Any, shortest_wall: float) -> Any:
-    """Return an upper bound of the Hausdorff distance between outline and solution, infinite if a wall is too short.
-
-    Each run is compared with its own wall. Both are convex along a segment, so points suffice: outline to wall
-    because distance to a segment is convex; wall to outline because a wall between the feet of its run's ends has
-    a point of the run over every place, and from there to the corner the run's end is near.
-    """
-    s, points = len(ways), len(x)
-    corner_u, corner_v = corner_points(ways, offsets)
-    c, sn = math.cos(angle), math.sin(angle)
-    worst = 0.0
-    for k in range(s):
-        following = (k + 1) % s
-        sign = 1.0 if ways[k] < 2 else -1.0
-        flat = ways[k] % 2 == 0
-        begin = sign * (corner_u[k] if flat else corner_v[k])
-        end = sign * (corner_u[following] if flat else corner_v[following])
-        if end - begin < shortest_wall or at[k] == at[following]:
-            return np.inf
-        p = at[k]
-        worst = max(worst, (c * x[p] + sn * y[p] - corner_u[k]) ** 2 + (c * y[p] - sn * x[p] - corner_v[k]) ** 2)
-        while True:
-            u, v = c * x[p] + sn * y[p], c * y[p] - sn * x[p]
-            t = sign * (u if flat else v)
-            across = (v if flat else u) - offsets[k]
-            beyond = max(begin - t, t - end, 0.0)
-            worst = max(worst, across * across + beyond * beyond)
-            if p == at[following]:
-                break
-            p = p + 1 if p + 1 < points else 0
-    return math.sqrt(worst)
-
-
-@kernel
-def crosses_itself(ways: Any, offsets: Any) -> Any:
-    """Tell whether two walls of the ring that are not neighbours touch or cross."""
-    s = len(ways)
-    u, v = corner_points(ways, offsets)
-    for a in range(s):
-        a_end = (a + 1) % s
-        low_u, high_u = min(u[a], u[a_end]), max(u[a], u[a_end])
-        low_v, high_v = min(v[a], v[a_end]), max(v[a], v[a_end])
-        for b in range(a + 2, s - (1 if a == 0 else 0)):
-            b_end = (b + 1) % s
-            if min(u[b], u[b_end]) > high_u or max(u[b], u[b_end]) < low_u:
-                continue
-            if min(v[b], v[b_end]) > high_v or max(v[b], v[b_end]) < low_v:
-                continue
-            return True
-    return False
+    for k in range(len(x)):
+        length += math.hypot(x[k] - x[k - 1], y[k] - y[k - 1])
+    move = (signed_area(outline[0], outline[1]) - signed_area(x, y)) / length
+    # Left normals of a counter-clockwise ring point inwards.
+    return offsets - min(max(move, -most), most)

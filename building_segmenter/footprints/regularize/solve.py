@@ -1,4 +1,4 @@
-"""One polygon from outline to checked right-angle rings, and batches of them."""
+"""One polygon from outline to checked rings, and batches of them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from building_segmenter.footprints.regularize.checks import crosses_itself, deviation
 from building_segmenter.footprints.regularize.compiled import kernel
 from building_segmenter.footprints.regularize.direction import (
     QUARTER,
     chord_direction,
     folded,
+    longest_slant,
     longest_wall,
     tightest_rectangle,
 )
-from building_segmenter.footprints.regularize.optimum import closed_ring, turned
+from building_segmenter.footprints.regularize.optimum import FREE, square_ring, turned
 from building_segmenter.footprints.regularize.outline import (
     break_points,
     cleaned,
@@ -29,14 +31,18 @@ from building_segmenter.footprints.regularize.polish import (
     add_scatter,
     area_restored,
     corner_points,
-    crosses_itself,
-    deviation,
+    free_refitted,
+    into_ground,
     nearest_to_corners,
     refitted,
     wall_moments,
+    wall_units,
 )
+from building_segmenter.footprints.regularize.slanted import any_ring
 
-DONE, NOT_RECTILINEAR, SELF_TOUCHING, TOO_SMALL, TOO_COMPLEX = 0, 1, 2, 3, 4
+DONE, NOT_FOUND, SELF_TOUCHING, TOO_SMALL, TOO_COMPLEX = 0, 1, 2, 3, 4
+SQUARE, DIAGONAL, ANY = 0, 1, 2
+"""Which walls are allowed: right angles only; diagonals of the axes too; free directions too."""
 
 _BUDGET = 40_000_000
 _MOST_BREAKS = 20_000
@@ -47,45 +53,68 @@ _FAR_BETTER = 0.6
 _SWEEP_STEP = math.radians(6.0)
 # Between main directions, a corner weighs as much as a fortieth of the squared tolerance in mean squared deviation:
 # an outline that wobbles may need a corner more at its true direction than at a wrong one, but lies closer to it.
-_CORNERS_FOR_SPREAD = 40.0
+CORNERS_FOR_SPREAD = 40.0
 # Up to this many corners a ring, the first candidates are trusted; a staircase has more, and all directions are tried.
 _FEW = 6
+# A penalty of 3 makes a wall off the preferred directions cost as much as two along them.
+_PENALTY_UNIT = 3.0
 
 
 @kernel
-def outline_of(x: Any, y: Any, gap: float, follow: float) -> Any:
-    """Return outline points x and y, break points and moments of a ring."""
-    x, y = cleaned(x, y)
-    x, y = started_at_corner(x, y)
-    length = perimeter(x, y)
+def outline_of(x: Any, y: Any, mass: Any, gap: float, follow: float) -> Any:
+    """Return outline points (3, n) with masses, break points and moments of a ring."""
+    ring = started_at_corner(cleaned(x, y, mass))
+    length = perimeter(ring[0], ring[1])
     gap = max(min(gap, length / 32), length / _MOST_BREAKS)
-    x, y = densified(x, y, gap)
-    breaks = break_points(x, y, min(follow, length / 100), gap)
-    return x, y, breaks, moments(x, y, breaks)
+    ring = densified(ring, gap, True)
+    breaks = break_points(ring[0], ring[1], min(follow, length / 100), gap)
+    return ring, breaks, moments(ring[0], ring[1], ring[2], breaks, True)
 
 
 @kernel
 def limits_of(outline: Any, tolerance: float, corner_cost: float) -> Any:
     """Return the limits that the optimisation takes, for one ring."""
-    x, y = outline[0], outline[1]
+    x, y = outline[0][0], outline[0][1]
     # A thin polygon has walls that are as short as it is wide: half its area over perimeter.
     shortest_wall = min(tolerance / 2, signed_area(x, y) / perimeter(x, y))
     return np.array([tolerance, shortest_wall / 2, shortest_wall, corner_cost, tolerance])
 
 
 @kernel
-def solved(outlines: Any, limits: Any, angle: float, budget: int) -> Any:
+def prices_of(walls: int, corner_cost: float, penalty: float) -> Any:
+    """Return the cost (9,) of a wall of each kind, infinite for those that are not allowed."""
+    prices = np.full(9, np.inf)
+    prices[0:8:2] = corner_cost
+    if walls >= DIAGONAL:
+        prices[1:8:2] = corner_cost * (1 + penalty / _PENALTY_UNIT)
+    if walls == ANY:
+        prices[FREE] = corner_cost * (1 + 1.5 * penalty / _PENALTY_UNIT)
+    return prices
+
+
+@kernel
+def no_solutions() -> Any:
+    """Return an empty list of solutions."""
+    return [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 2)), np.empty(0))][:0]
+
+
+@kernel
+def solved(outlines: Any, limits: Any, angle: float, walls: int, penalty: float, budget: int) -> Any:
     """Solve all rings of a polygon at one main direction; the cost is infinite if one has no solution."""
     cost, work = 0.0, 0
-    solutions = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))][:0]
+    solutions = no_solutions()
     for k in range(len(outlines)):
-        x, y, breaks, sums = outlines[k]
-        ring = turned(x, y, breaks, sums, angle)
-        ring_cost, corners, ways, offsets, ring_work = closed_ring(ring, len(breaks), limits[k], budget - work)
+        points, breaks, sums = outlines[k]
+        ring = turned(points[0], points[1], breaks, sums, angle, walls != SQUARE, True)
+        if walls == SQUARE:
+            found = square_ring(ring, len(breaks), limits[k], budget - work)
+        else:
+            found = any_ring(ring, len(breaks), limits[k], prices_of(walls, limits[k][3], penalty), budget - work)
+        ring_cost, corners, kinds, units, offsets, ring_work = found
         cost, work = cost + ring_cost, work + ring_work
         if not cost < np.inf or work > budget:
             return np.inf, solutions, work
-        solutions.append((breaks[corners], ways, offsets))
+        solutions.append((breaks[corners], kinds, into_ground(angle, kinds, units), offsets))
     return cost, solutions, work
 
 
@@ -94,66 +123,67 @@ def polished(outlines: Any, solutions: Any, angle: float, trim: float, turning: 
     """Refit all walls and, if `turning`, the common main direction by least squares, three times round.
 
     Returns:
-        The main direction and solutions in the axes it turns.
+        The main direction and the solutions at it.
     """
     for _ in range(3):
         scatter = np.zeros(2)
         all_sums = [np.empty((0, 6))][:0]
         for k in range(len(outlines)):
-            at, ways, offsets = solutions[k]
-            sums = wall_moments(outlines[k][0], outlines[k][1], angle, at, ways, offsets, trim)
-            add_scatter(scatter, sums, ways)
+            at, kinds, units, offsets = solutions[k]
+            sums = wall_moments(outlines[k][0], at, units, offsets, trim)
+            add_scatter(scatter, sums, kinds)
             all_sums.append(sums)
-        turn = math.atan2(2 * scatter[1], scatter[0]) / 2 - angle
+        turn = math.atan2(scatter[1], scatter[0]) / 2 - angle
         turn -= math.pi * math.floor(turn / math.pi + 0.5)
-        if turning and abs(turn) < QUARTER / 2:
+        if turning and abs(turn) < QUARTER / 2 and (scatter[0] != 0.0 or scatter[1] != 0.0):
             angle += turn
-        refit = [solutions[0]][:0]
+        refit = no_solutions()
         for k in range(len(outlines)):
-            at, ways, offsets = solutions[k]
-            offsets = refitted(all_sums[k], ways, angle, offsets)
-            at = nearest_to_corners(outlines[k][0], outlines[k][1], angle, at, ways, offsets)
-            refit.append((at, ways, offsets))
+            at, kinds, units, offsets = solutions[k]
+            units = wall_units(angle, kinds, free_refitted(all_sums[k], kinds, units))
+            offsets = refitted(all_sums[k], units, offsets)
+            at = nearest_to_corners(outlines[k][0], at, units, offsets)
+            refit.append((at, kinds, units, offsets))
         solutions = refit
     return angle, solutions
 
 
 @kernel
-def settled(outlines: Any, limits: Any, angle: float, budget: int) -> Any:
+def settled(outlines: Any, limits: Any, angle: float, walls: int, penalty: float, budget: int) -> Any:
     """Return the main direction turned to fit a closely following solution, and the number of runs looked at.
 
     Walls that follow the outline closely show the direction better than the few long ones of the result, which a
     step that they level out would turn.
     """
-    _, solutions, work = solved(outlines, limits, angle, budget)
+    _, solutions, work = solved(outlines, limits, angle, walls, penalty, budget)
     if len(solutions) == len(outlines):
         angle, _ = polished(outlines, solutions, angle, limits[0][0] / 2, True)
     return angle, work
 
 
 @kernel
-def with_area(outlines: Any, solutions: Any, angle: float, most: float) -> Any:
+def with_area(outlines: Any, solutions: Any, most: float) -> Any:
     """Return the solutions with the area of every outline restored."""
-    moved = [solutions[0]][:0]
+    moved = no_solutions()
     for k in range(len(outlines)):
-        at, ways, offsets = solutions[k]
-        offsets = area_restored(outlines[k][0], outlines[k][1], ways, offsets, most)
-        at = nearest_to_corners(outlines[k][0], outlines[k][1], angle, at, ways, offsets)
-        moved.append((at, ways, offsets))
+        at, kinds, units, offsets = solutions[k]
+        offsets = area_restored(outlines[k][0], units, offsets, most)
+        at = nearest_to_corners(outlines[k][0], at, units, offsets)
+        moved.append((at, kinds, units, offsets))
     return moved
 
 
 @kernel
-def checked(outlines: Any, limits: Any, solutions: Any, angle: float, tolerance: float) -> Any:
+def checked(outlines: Any, limits: Any, solutions: Any, tolerance: float) -> Any:
     """Return the outcome of the checks of a solution (`DONE` or what is wrong) and its deviation."""
     worst = 0.0
     for k in range(len(outlines)):
-        at, ways, offsets = solutions[k]
-        worst = max(worst, deviation(outlines[k][0], outlines[k][1], angle, at, ways, offsets, limits[k][2]))
+        at, _, units, offsets = solutions[k]
+        worst = max(worst, deviation(outlines[k][0], at, units, offsets, limits[k][2]))
     if not worst <= tolerance:
-        return NOT_RECTILINEAR, worst
+        return NOT_FOUND, worst
     for k in range(len(outlines)):
-        if crosses_itself(solutions[k][1], solutions[k][2]):
+        if crosses_itself(solutions[k][2], solutions[k][3]):
             return SELF_TOUCHING, worst
     return DONE, worst
 
@@ -166,11 +196,11 @@ def finished(outlines: Any, limits: Any, solutions: Any, angle: float, tolerance
         Outcome, deviation, main direction, solutions.
     """
     _, fine = polished(outlines, solutions, angle, limits[0][0] / 2, False)
-    for form in (with_area(outlines, fine, angle, limits[0][0] / 4), fine):
-        outcome, worst = checked(outlines, limits, form, angle, tolerance)
+    for form in (with_area(outlines, fine, limits[0][0] / 4), fine):
+        outcome, worst = checked(outlines, limits, form, tolerance)
         if outcome == DONE:
             return outcome, worst, angle, form
-    outcome, worst = checked(outlines, limits, solutions, angle, tolerance)
+    outcome, worst = checked(outlines, limits, solutions, tolerance)
     return outcome, worst, angle, solutions
 
 
@@ -186,7 +216,8 @@ def corner_count(solutions: Any) -> Any:
 @kernel
 def candidate(outlines: Any, directions: Any, which: int, tolerance: float) -> Any:
     """Return main direction number `which` to try: given ones, chords, smallest rectangle, longest wall, a sweep."""
-    x, y, breaks, _ = outlines[0]
+    points, breaks, _ = outlines[0]
+    x, y = points[0], points[1]
     if which < len(directions):
         return folded(directions[which])
     which -= len(directions)
@@ -202,8 +233,16 @@ def candidate(outlines: Any, directions: Any, which: int, tolerance: float) -> A
 
 
 @kernel
-def regularized_polygon(outlines: Any, tolerance: float, scale: float, directions: Any, any_direction: bool) -> Any:
-    """Find the best right-angle rings of a polygon among the candidate directions.
+def regularized_polygon(
+    outlines: Any,
+    tolerance: float,
+    scale: float,
+    walls: int,
+    penalty: float,
+    directions: Any,
+    any_direction: bool,
+) -> Any:
+    """Find the best rings of a polygon among the candidate directions.
 
     The first candidate is what the outline itself shows. An unsteady outline may happen to need a corner less at a
     wrong direction, so another one is taken only where it is far better, or if `any_direction`.
@@ -212,125 +251,158 @@ def regularized_polygon(outlines: Any, tolerance: float, scale: float, direction
         outlines: List of `outline_of` each ring, the outer one first.
         tolerance: Metres, kept by the result.
         scale: Share of the tolerance that the optimisation may use; less follows the outline more closely.
-        directions: Radians (d,), tried first.
+        walls: `SQUARE`, `DIAGONAL` or `ANY`.
+        penalty: Of walls off the preferred directions, as ArcGIS counts it (1.5 by default).
+        directions: Radians (d,), tried first, and not turned.
         any_direction: Go on where the first candidate has no solution, and then take the best of all.
 
     Returns:
-        Outcome, deviation, main direction, solutions.
+        Outcome, deviation, main direction, solutions, and the score: corners, those of penalized walls counting
+        more, plus the mean squared deviation as `CORNERS_FOR_SPREAD` weighs it.
     """
     total = 0.0
     for outline in outlines:
-        total += perimeter(outline[0], outline[1])
+        total += perimeter(outline[0][0], outline[0][1])
     reach = tolerance * scale
     spread = total * reach * reach
     limits = [limits_of(outline, reach, 2 * spread) for outline in outlines]
     fine_limits = [limits_of(outline, reach * _FINE, 2 * spread) for outline in outlines]
     usual = len(directions) + 3
+    # With slanted walls a wrong direction costs little: all candidates are compared.
+    compare = any_direction or walls != SQUARE
     tried = np.full(2 * (usual + 16), np.inf)
     count, work = 0, 0
     best, fewest = np.inf, 0
-    found = (NOT_RECTILINEAR, np.inf, 0.0, [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))][:0])
-    failure = NOT_RECTILINEAR
+    found = (NOT_FOUND, np.inf, 0.0, no_solutions())
+    failure = NOT_FOUND
     for which in range(usual + 15 if any_direction else usual):
-        if best < np.inf and (fewest == 4 * len(outlines) or (which >= usual and fewest <= _FEW * len(outlines))):
+        square_enough = fewest == 4 * len(outlines) and (walls == SQUARE or which <= len(directions))
+        if best < np.inf and (square_enough or (which >= usual and fewest <= _FEW * len(outlines))):
             break
         angle = candidate(outlines, directions, which, reach)
         if count > 0 and np.min(np.abs((tried[:count] - angle + QUARTER / 2) % QUARTER - QUARTER / 2)) < _SAME_ANGLE:
             continue
         tried[count] = angle
-        angle, done = settled(outlines, fine_limits, angle, _BUDGET - work)
+        if which >= len(directions):
+            angle, done = settled(outlines, fine_limits, angle, walls, penalty, _BUDGET - work)
+            work += done
         tried[count + 1] = angle
         count += 2
-        cost, solutions, more = solved(outlines, limits, angle, _BUDGET - work - done)
-        work += done + more
+        cost, solutions, more = solved(outlines, limits, angle, walls, penalty, _BUDGET - work)
+        work += more
         if work > _BUDGET:
             break
         if cost < np.inf:
-            corners = corner_count(solutions)
-            score = corners + _CORNERS_FOR_SPREAD * (cost - corners * limits[0][3]) / spread
-            if score < best * (1.0 if any_direction else _FAR_BETTER) or best == np.inf:
+            score = score_of(solutions, cost, limits[0][3], walls, penalty, CORNERS_FOR_SPREAD / spread)
+            if score < best * (1.0 if compare else _FAR_BETTER) or best == np.inf:
                 result = finished(outlines, limits, solutions, angle, tolerance)
                 if result[0] == DONE:
-                    best, fewest, found = score, corners, result
+                    best, fewest, found = score, corner_count(solutions), result
                 else:
                     failure = result[0]
-        if which == 0 and best == np.inf and not any_direction:
+        if which == len(directions) and best == np.inf and not any_direction:
             break
     if best < np.inf:
-        return found
-    return (TOO_COMPLEX if work > _BUDGET else failure), found[1], found[2], found[3]
+        # Scores of different reaches are compared, so the deviation counts against the tolerance itself.
+        whole = score_of(found[3], 0.0, 0.0, walls, penalty, 0.0)
+        return found[0], found[1], found[2], found[3], whole + (best - whole) * scale * scale
+    return (TOO_COMPLEX if work > _BUDGET else failure), found[1], found[2], found[3], np.inf
+
+
+@kernel
+def score_of(solutions: Any, cost: float, corner_cost: float, walls: int, penalty: float, weight: float) -> Any:
+    """Return corners, penalized walls counting more, plus `weight` times the energy within `cost`."""
+    corners = 0.0
+    prices = prices_of(walls, 1.0, penalty)
+    for _, kinds, _, _ in solutions:
+        for kind in kinds:
+            corners += prices[kind]
+    return corners + weight * max(cost - corners * corner_cost, 0.0)
 
 
 @kernel
 def regularized_batch(
     coordinates: Any,
+    masses: Any,
     rings: Any,
     polygons: Any,
     tolerance: float,
     scale: float,
     gap: float,
     follow: float,
-    ways: Any,
+    walls: int,
+    penalty: float,
+    offered: Any,
+    offered_ends: Any,
     any_direction: bool,
 ) -> Any:
     """Regularize polygons in the ragged form of `shapely.to_ragged_array`.
 
     Args:
         coordinates: Array (n, 2), ground metres.
+        masses: Weight (n,) of each point.
         rings: Offsets (r + 1,) of rings into `coordinates`.
         polygons: Offsets (p + 1,) of polygons into `rings`.
         tolerance: Metres.
         scale: As in `regularized_polygon`.
         gap: Longest distance between break points, metres.
         follow: How closely break points follow the outline, metres.
-        ways: Main directions (d,) to try first, radians.
+        walls: As in `regularized_polygon`.
+        penalty: The same.
+        offered: Main directions (d,) to try first, radians.
+        offered_ends: Offsets (p + 1,) of polygons into `offered`.
         any_direction: As in `regularized_polygon`.
 
     Returns:
-        Outcome (p,), main direction (p,), deviation (p,), and closed rings in the same ragged form, with the
-        rings of polygons whose outcome is not `DONE` empty.
+        Outcome (p,); main direction, deviation, score and longest slant wall (p, 4); closed rings in the same ragged
+        form, with the rings of polygons whose outcome is not `DONE` empty.
     """
     count = len(polygons) - 1
-    outcomes, angles, deviations = np.empty(count, np.int64), np.full(count, np.nan), np.full(count, np.nan)
+    outcomes, figures = np.empty(count, np.int64), np.full((count, 4), np.nan)
     points, filled = np.empty((16 * (len(rings) - 1) + 16, 2)), 0
     ring_ends = np.zeros(len(rings), np.int64)
     for p in range(count):
         first, last = polygons[p], polygons[p + 1]
-        origin = coordinates[rings[first]].copy() if last > first else np.zeros(2)
-        outlines = [(np.empty(0), np.empty(0), np.empty(0, np.int64), np.empty((6, 1)))][:0]
-        outcome = DONE if last > first else TOO_SMALL
-        for r in range(first, last):
-            x = coordinates[rings[r] : rings[r + 1], 0] - origin[0]
-            y = coordinates[rings[r] : rings[r + 1], 1] - origin[1]
-            if abs(signed_area(x, y)) < 1e-4:
-                outcome = TOO_SMALL
-                break
-            outlines.append(outline_of(x, y, gap, follow))
-        if outcome == DONE:
-            outcome, worst, angle, solutions = regularized_polygon(outlines, tolerance, scale, ways, any_direction)
+        outlines, origin = _outlines_of(coordinates, masses, rings, first, last, gap, follow)
+        outcome = TOO_SMALL
+        if len(outlines) > 0:
+            ways = offered[offered_ends[p] : offered_ends[p + 1]]
+            found = regularized_polygon(outlines, tolerance, scale, walls, penalty, ways, any_direction)
+            outcome, worst, angle, solutions, score = found
             if outcome == DONE:
-                angles[p], deviations[p] = folded(angle), worst
+                slant = longest_slant(outlines[0][0][0], outlines[0][0][1], angle, tolerance)
+                figures[p, 0], figures[p, 1], figures[p, 2], figures[p, 3] = folded(angle), worst, score, slant
                 while filled + corner_count(solutions) + len(solutions) > len(points):
                     points = np.concatenate((points, np.empty_like(points)))
-                filled = _write_rings(points, filled, ring_ends, first, solutions, angle, origin)
+                filled = _write_rings(points, filled, ring_ends, first, solutions, origin)
         outcomes[p] = outcome
         if outcome != DONE:
             ring_ends[first + 1 : last + 1] = filled
-    return outcomes, angles, deviations, points[:filled].copy(), ring_ends
+    return outcomes, figures, points[:filled].copy(), ring_ends
 
 
 @kernel
-def _write_rings(
-    points: Any, filled: int, ring_ends: Any, first: int, solutions: Any, angle: float, origin: Any
-) -> Any:
-    c, s = math.cos(angle), math.sin(angle)
+def _outlines_of(coordinates: Any, masses: Any, rings: Any, first: int, last: int, gap: float, follow: float) -> Any:
+    """Return the outlines of a polygon's rings about an origin near by; none if one of them encloses nothing."""
+    outlines = [(np.empty((3, 0)), np.empty(0, np.int64), np.empty((6, 1)))][:0]
+    origin = coordinates[rings[first]].copy() if last > first else np.zeros(2)
+    for r in range(first, last):
+        begin, end = rings[r], rings[r + 1]
+        x, y = coordinates[begin:end, 0] - origin[0], coordinates[begin:end, 1] - origin[1]
+        if abs(signed_area(x, y)) < 1e-4:
+            return outlines[:0], origin
+        outlines.append(outline_of(x, y, masses[begin:end], gap, follow))
+    return outlines, origin
+
+
+@kernel
+def _write_rings(points: Any, filled: int, ring_ends: Any, first: int, solutions: Any, origin: Any) -> Any:
     for k in range(len(solutions)):
-        u, v = corner_points(solutions[k][1], solutions[k][2])
-        n = len(u)
+        x, y = corner_points(solutions[k][2], solutions[k][3])
+        n = len(x)
         for m in range(n + 1):
             corner = m % n if k == 0 else (n - m) % n
-            points[filled, 0] = origin[0] + c * u[corner] - s * v[corner]
-            points[filled, 1] = origin[1] + s * u[corner] + c * v[corner]
+            points[filled, 0], points[filled, 1] = origin[0] + x[corner], origin[1] + y[corner]
             filled += 1
         ring_ends[first + k + 1] = filled
     return filled

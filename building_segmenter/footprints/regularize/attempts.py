@@ -1,0 +1,338 @@
+"""Parts of features, batch by batch: which method is tried with how much reach, checked, retried and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from building_segmenter.footprints.measures import vertex_counts
+from building_segmenter.footprints.regularize import solve
+from building_segmenter.footprints.regularize.circle import circle_ring, circle_sides, fitted_circles
+from building_segmenter.footprints.regularize.overlap import shared_areas
+from building_segmenter.footprints.regularize.settings import Method, Offered, Settings
+
+Geometries = NDArray[np.object_]
+
+_FOLLOW = 0.4
+_SCALES = (1.0, 0.6, 0.35)
+"""Shares of the tolerance that the optimisation may use, one after the other, until a result is accepted: with less
+to move in, corners near walls and narrow parts come out as they were. Narrower ones get half of the last, and so on."""
+
+_STAIRS = 2
+"""Corners of the walls allowed for one of free angles from which an outline is stairs, not walls."""
+
+_SLANT = 1.8
+"""Tolerances that a wall off the axes must be long for `auto` to look beyond right angles."""
+
+_SURELY_ROUND = 4.0
+"""Tolerances of radius from which an outline within the tolerance of a circle cannot be a rectangle: the corners of a
+square are a quarter of the radius of its best circle away from that."""
+
+_ROUND_CORNERS = 4
+"""Corners that a circle counts as when it is compared with straight walls."""
+
+_WALLS: dict[Method, int] = {
+    "right-angles": solve.SQUARE,
+    "right-angles-and-diagonals": solve.DIAGONAL,
+    "any-angle": solve.ANY,
+}
+
+
+@dataclass
+class Parts:
+    """Results for single polygons, one element each.
+
+    `score` compares results for one polygon: corners, plus a weight for the mean squared deviation. `slant` is the
+    longest stretch of the outline off the axes, in metres.
+    """
+
+    geometry: Geometries
+    reason: Geometries
+    method: Geometries
+    angle: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    iou: NDArray[np.float64]
+    area_ratio: NDArray[np.float64]
+    score: NDArray[np.float64]
+    slant: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, count: int, method: str = "") -> Parts:
+        """Return `count` results that are none yet."""
+        return cls(
+            np.full(count, None, object),
+            np.full(count, "no-outline", object),
+            np.full(count, method, object),
+            *(np.full(count, np.nan) for _ in range(4)),
+            *(np.full(count, np.inf) for _ in range(2)),
+        )
+
+    def put(self, where: Any, other: Parts) -> None:
+        """Set the elements at these places."""
+        for name, values in vars(self).items():
+            values[where] = getattr(other, name)
+
+    def taken(self, where: Any) -> Parts:
+        """Return the elements at these places."""
+        return Parts(*(values[where] for values in vars(self).values()))
+
+    def improved_by(self, where: NDArray[np.intp], other: Parts) -> None:
+        """Take the results at these places that are accepted where there was none, or have the lower score."""
+        here = self.taken(where)
+        better = (other.reason == "") & ((here.reason != "") | (other.score < here.score))
+        self.put(where[better], other.taken(better))
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Polygons to regularize, with what is known of them.
+
+    Args:
+        polygons: Valid polygons (p,).
+        masses: Weight of each coordinate, as `shapely.get_coordinates` gives them; None: all alike.
+        offered: Directions for each.
+    """
+
+    polygons: Geometries
+    masses: NDArray[np.float64] | None
+    offered: Offered
+
+    def taken(self, members: NDArray[np.intp]) -> Outlines:
+        """Return those at these places."""
+        masses = self.masses
+        if masses is not None:
+            _, owner = shapely.get_coordinates(self.polygons, return_index=True)
+            starts = np.searchsorted(owner, np.arange(len(self.polygons) + 1))
+            counts = np.diff(starts)[members]
+            first = np.repeat(starts[:-1][members] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
+            masses = masses[first + np.arange(counts.sum())]
+        return Outlines(self.polygons[members], masses, self.offered.taken(members))
+
+    def ragged(self) -> tuple[Any, Any, Any, Any]:
+        """Return coordinates (n, 2), masses (n,), and offsets of rings and of polygons."""
+        _, coordinates, (rings, polygons) = shapely.to_ragged_array(self.polygons)
+        masses = np.ones(len(coordinates)) if self.masses is None else self.masses
+        return np.ascontiguousarray(coordinates), masses, rings.astype(np.int64), polygons.astype(np.int64)
+
+
+def regularized_batch(outlines: Outlines, settings: Settings) -> Parts:
+    """Regularize polygons by the method of the settings."""
+    if settings.method == "circle":
+        return _circles(outlines, settings)
+    if settings.method == "auto":
+        return _automatic(outlines, settings)
+    found = _straight(outlines, settings, settings.method, any_direction=False)
+    failed = np.flatnonzero(_worth_another_try(found.reason))
+    if len(failed):
+        # A direction that the outline does not show is the last resort: closer walls at the true one come before.
+        found.put(failed, _straight(outlines.taken(failed), settings, settings.method, any_direction=True))
+    return found
+
+
+def _automatic(outlines: Outlines, settings: Settings) -> Parts:
+    """Take the circle where the outline is round, else the simplest of the methods that is accepted."""
+    found = _circles(outlines, settings, surely=True)
+    rest = np.flatnonzero(found.reason != "")
+    if len(rest):
+        found.put(rest, _straight(outlines.taken(rest), settings, "right-angles", any_direction=False))
+        found.improved_by(rest, _circles(outlines.taken(rest), settings))
+    for method in ("right-angles-and-diagonals", "any-angle"):
+        doubtful = np.flatnonzero(
+            _worth_another_try(found.reason) & (found.reason != "")
+            | (found.slant > _SLANT * settings.tolerance) & (found.method != "circle")
+        )
+        if len(doubtful):
+            other = _straight(outlines.taken(doubtful), settings, method, any_direction=False)
+            found.improved_by(doubtful, other)
+    failed = np.flatnonzero(_worth_another_try(found.reason))
+    if len(failed):
+        found.improved_by(failed, _straight(outlines.taken(failed), settings, "right-angles", any_direction=True))
+    return found
+
+
+def _straight(outlines: Outlines, settings: Settings, method: Method, *, any_direction: bool) -> Parts:
+    """Try one kind of straight walls with less and less reach, until a result is accepted."""
+    found = Parts.none(len(outlines.polygons), method)
+    left, width = np.arange(len(outlines.polygons)), _widths(outlines.polygons)
+    for scale in _scales():
+        found.put(left, _attempt(outlines.taken(left), settings, method, scale, any_direction))
+        left = left[_worth_another_try(found.reason[left])]
+        if scale <= _SCALES[-1]:
+            # What is narrower than the reach can be folded flat, which is no ring: so on with less.
+            left = left[width[left] < scale * settings.tolerance]
+        if len(left) == 0:
+            break
+    return found
+
+
+def _worth_another_try(reason: Geometries) -> NDArray[np.bool_]:
+    return ~np.isin(reason, ("", "too-small", "too-complex"))
+
+
+def _scales() -> Iterator[float]:
+    yield from _SCALES
+    scale = _SCALES[-1]
+    while True:
+        scale /= 2
+        yield scale
+
+
+def _widths(parts: Geometries) -> NDArray[np.float64]:
+    """Return twice the area over perimeter of each polygon's narrowest ring: the width where it is long and thin."""
+    rings, owner = shapely.get_rings(parts, return_index=True)
+    narrowest = np.full(len(parts), np.inf)
+    np.minimum.at(narrowest, owner, 2 * shapely.area(shapely.polygons(rings)) / shapely.length(rings))
+    return narrowest
+
+
+def _attempt(outlines: Outlines, settings: Settings, method: Method, scale: float, any_direction: bool) -> Parts:
+    """Regularize parts with this share of the tolerance, and check what comes out."""
+    reach = settings.tolerance * scale
+    old = outlines.ragged()
+    coordinates, masses, rings, polygons = old
+    outcomes, figures, points, ring_ends = solve.regularized_batch(
+        coordinates,
+        masses,
+        rings,
+        polygons,
+        settings.tolerance,
+        scale,
+        min(settings.densification or reach / 2, reach),
+        _FOLLOW * settings.precision * reach,
+        _WALLS[method],
+        settings.diagonal_penalty,
+        np.radians(outlines.offered.angles),
+        outlines.offered.ends,
+        any_direction,
+    )
+    result = Parts.none(len(outlines.polygons), method)
+    result.angle, result.deviation = np.degrees(figures[:, 0]), figures[:, 1]
+    result.score, result.slant = figures[:, 2], figures[:, 3]
+    result.reason = np.array([_outcome(outcome, method) for outcome in outcomes], object)
+    solved = np.flatnonzero(outcomes == solve.DONE)
+    if len(solved):
+        new = (points, np.concatenate(([0], ring_ends[1:])), polygons)
+        result.iou = _iou(old, new)
+        result.geometry[solved] = _polygons_of(points, ring_ends, polygons, solved)
+        _check(outlines.polygons, result, solved, settings)
+    return result
+
+
+def _outcome(outcome: int, method: Method) -> str:
+    if outcome == solve.NOT_FOUND:
+        return "not-rectilinear" if method == "right-angles" else "no-outline"
+    return {solve.SELF_TOUCHING: "self-touching", solve.TOO_SMALL: "too-small", solve.TOO_COMPLEX: "too-complex"}.get(
+        outcome, ""
+    )
+
+
+def _iou(old: Any, new: Any) -> NDArray[np.float64]:
+    """Return the intersection over union of polygons in ragged form, pair by pair."""
+    coordinates, _, rings, polygons = old
+    shared = shared_areas(coordinates, rings, polygons, *new)
+    areas = shared_areas(coordinates, rings, polygons, coordinates, rings, polygons), shared_areas(*new, *new)
+    # By rounding the same outline may get a little more than 1.
+    ratio: NDArray[np.float64] = np.minimum(shared / (areas[0] + areas[1] - shared), 1.0)
+    return ratio
+
+
+def _polygons_of(points: Any, ring_ends: Any, polygons: Any, solved: Any) -> Geometries:
+    sizes = (polygons[1:] - polygons[:-1])[solved]
+    first = np.repeat(polygons[:-1][solved] - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes)
+    rings = first + np.arange(sizes.sum())
+    # Rings of unsolved polygons are empty, so those of the solved ones follow each other in `points`.
+    ends = np.concatenate(([0], ring_ends[rings + 1]))
+    built: Geometries = shapely.from_ragged_array(
+        shapely.GeometryType.POLYGON, points, (ends, np.concatenate(([0], np.cumsum(sizes))))
+    )
+    return built
+
+
+def _check(parts: Geometries, result: Parts, solved: Any, settings: Settings) -> None:
+    old, new = parts[solved], result.geometry[solved]
+    valid = shapely.is_valid(new)
+    holes = shapely.get_num_interior_rings(new) > 0
+    low, high = settings.area_ratio
+    ratio = shapely.area(new) / shapely.area(old)
+    changed = valid & ~((ratio >= low) & (ratio <= high) & (result.iou[solved] >= settings.min_iou))
+    reason = result.reason[solved]
+    reason[~valid & holes] = "hole-lost"
+    reason[~valid & ~holes] = "self-touching"
+    reason[changed] = "area-changed"
+    reason[valid & ~changed & _is_staircase(old, new, settings.tolerance)] = "staircase"
+    result.reason[solved] = reason
+
+
+def _is_staircase(old: Geometries, new: Geometries, tolerance: float) -> NDArray[np.bool_]:
+    """Tell where the walls allowed need many more corners than free angles do within the same tolerance."""
+    corners, rings = vertex_counts(new), shapely.get_num_interior_rings(old) + 1
+    # A ring of free angles has three corners at least, which spares most outlines the look.
+    verdict: NDArray[np.bool_] = corners > (3 * _STAIRS + 4) * rings
+    free = vertex_counts(shapely.simplify(old[verdict], tolerance))
+    verdict[verdict] = corners[verdict] > _STAIRS * free + 4 * rings[verdict]
+    return verdict
+
+
+def _circles(outlines: Outlines, settings: Settings, *, surely: bool = False) -> Parts:
+    """Fit a circle to every ring.
+
+    Args:
+        outlines: The polygons.
+        settings: Tolerance and radii.
+        surely: Take only what cannot be a rectangle as well.
+    """
+    coordinates, masses, rings, polygons = outlines.ragged()
+    circles = fitted_circles(coordinates, masses, rings)
+    result = Parts.none(len(outlines.polygons), "circle")
+    result.slant[:] = 0.0
+    by_share = settings.tolerance_type == "area-ratio"
+    limit = np.inf if by_share else settings.tolerance
+    for k in range(len(outlines.polygons)):
+        found = circles[polygons[k] : polygons[k + 1]]
+        if not (found[:, 3] <= limit).all() or not np.isfinite(found).all():
+            result.reason[k] = "not-round"
+        elif not ((found[:, 2] >= settings.min_radius) & (found[:, 2] <= settings.max_radius)).all():
+            result.reason[k] = "radius"
+        elif surely and (found[:, 2] < _SURELY_ROUND * settings.tolerance).any():
+            result.reason[k] = "not-round"
+        else:
+            result.reason[k] = ""
+            spread = (found[:, 4] * found[:, 2]).sum() / found[:, 2].sum() / settings.tolerance**2
+            result.score[k] = _ROUND_CORNERS * len(found) + solve.CORNERS_FOR_SPREAD * spread
+            result.geometry[k], result.deviation[k] = _round_polygon(found, settings)
+    _check_circles(outlines.polygons, result, settings)
+    return result
+
+
+def _round_polygon(circles: NDArray[np.float64], settings: Settings) -> tuple[Any, float]:
+    rings: list[NDArray[np.float64]] = []
+    worst = 0.0
+    for x, y, radius, deviation, _ in circles:
+        precise = settings.tolerance if settings.tolerance_type == "distance" else settings.tolerance * radius
+        ring, departure = circle_ring(x, y, radius, circle_sides(radius, precise))
+        rings.append(ring if not rings else ring[::-1])
+        worst = max(worst, deviation + departure)
+    return shapely.Polygon(rings[0], rings[1:]), worst
+
+
+def _check_circles(parts: Geometries, result: Parts, settings: Settings) -> None:
+    done = np.flatnonzero(result.reason == "")
+    if len(done) == 0:
+        return
+    old, new = parts[done], result.geometry[done]
+    valid = shapely.is_valid(new)
+    shared = shapely.area(shapely.intersection(old, np.where(valid, new, shapely.Polygon())))
+    areas = shapely.area(old), shapely.area(new)
+    result.iou[done] = np.minimum(shared / (areas[0] + areas[1] - shared), 1.0)
+    if settings.tolerance_type == "area-ratio":
+        result.area_ratio[done] = (areas[0] + areas[1] - 2 * shared) / areas[1]
+        far = ~(result.area_ratio[done] <= settings.tolerance)
+    else:
+        far = ~(result.deviation[done] <= settings.tolerance)
+    result.reason[done[far]] = "not-round"
+    result.reason[done[~valid]] = "hole-lost"
