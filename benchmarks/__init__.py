@@ -1,0 +1,1 @@
+"""Measurements of what is promised, against named rivals in the same run."""
