@@ -16,7 +16,7 @@ _FUNCTIONS: dict[type[tasks.Task], tuple[str, str]] = {
     tasks.TrainModel: ("building_segmenter.training.train", "train_model"),
     tasks.SegmentRaster: ("building_segmenter.inference.segment", "segment_raster"),
     tasks.PolygonizeMask: ("building_segmenter.footprints.polygonize", "polygonize_mask"),
-    tasks.RegularizeFootprints: ("building_segmenter.footprints.layer", "regularize_footprints"),
+    tasks.RegularizeFootprints: ("building_segmenter.footprints.streaming", "regularize_footprints"),
     tasks.ExtractBuildings: ("building_segmenter.footprints.extract", "extract_buildings"),
 }
 

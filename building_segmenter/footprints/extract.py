@@ -10,6 +10,7 @@ from typing import Any
 from building_segmenter import scratch
 from building_segmenter.footprints.layer import regularize_layer
 from building_segmenter.footprints.polygonize import polygonize_raster
+from building_segmenter.footprints.regularize import Settings
 from building_segmenter.geo.ground import GroundFrame
 from building_segmenter.geo.vectors import check_vector_output, write_polygons
 from building_segmenter.inference.segment import predict_to
@@ -48,7 +49,8 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
             ground=ground,
             progress=progress.part(0.9, 0.94),
         )
-        footprints = regularize_layer(outlines, tolerance=tolerance, ground=ground, progress=progress.part(0.94, 0.99))
+        settings = Settings(tolerance=tolerance)
+        footprints = regularize_layer(outlines, settings, ground=ground, progress=progress.part(0.94, 0.99))
         progress.update(0.99, "Writing")
         write_polygons(footprints, options.output)
     kept = int((footprints["status"] == 1).sum())

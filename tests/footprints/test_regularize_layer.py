@@ -13,8 +13,9 @@ from shapely.affinity import rotate, translate
 
 from building_segmenter import tasks
 from building_segmenter.errors import CancelledError, MissingCrsError
-from building_segmenter.footprints.layer import regularize_footprints, regularize_layer
-from building_segmenter.footprints.regularize import REASONS
+from building_segmenter.footprints.layer import regularize_layer
+from building_segmenter.footprints.regularize import REASONS, Settings
+from building_segmenter.footprints.streaming import regularize_footprints
 from building_segmenter.geo.ground import local_frame, scaled_frame
 from building_segmenter.progress import Progress, SilentSink
 
@@ -118,7 +119,7 @@ def test_attributes_order_index_crs_and_parts_survive():
         built=pd.to_datetime(["1990-01-02", "2001-03-04", None]),
     ).set_index(pd.Index([7, 3, 11], name="key"))
     before = frame.copy(deep=True)
-    found = regularize_layer(frame, tolerance=0.25)
+    found = regularize_layer(frame, Settings(tolerance=0.25))
     pd.testing.assert_frame_equal(frame, before)
     pd.testing.assert_frame_equal(
         pd.DataFrame(found[["name", "floors", "built"]]), pd.DataFrame(frame[["name", "floors", "built"]])
@@ -130,7 +131,7 @@ def test_attributes_order_index_crs_and_parts_survive():
 
 
 def test_columns_and_types():
-    found = regularize_layer(layer([house(), hut(), None], name=["a", "b", "c"]), tolerance=0.1)
+    found = regularize_layer(layer([house(), hut(), None], name=["a", "b", "c"]), Settings(tolerance=0.1))
     assert list(found.columns) == ["name", "geometry", *ADDED]
     kinds = {name: found[name].dtype for name in ADDED}
     assert kinds["vertices"] == kinds["status"] == np.int32
@@ -212,7 +213,9 @@ def test_running_again_replaces_our_fields():
 
 
 def test_the_index_may_repeat():
-    found = regularize_layer(layer([house(), hut(), house(50, seed=5)]).set_index(pd.Index([1, 1, 2])), tolerance=0.5)
+    found = regularize_layer(
+        layer([house(), hut(), house(50, seed=5)]).set_index(pd.Index([1, 1, 2])), Settings(tolerance=0.5)
+    )
     assert list(found.index) == [1, 1, 2]
     assert found["iou"].notna().tolist() == [status == 0 for status in found["status"]]
 

@@ -1,0 +1,139 @@
+"""Regularize layers of any size from disk to disk, in batches and in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from building_segmenter import tasks
+from building_segmenter.footprints.fields import room_for_ours
+from building_segmenter.footprints.outcome import Outcome, check_somewhere, fields_of, regularize_outlines
+from building_segmenter.footprints.regularize import Settings
+from building_segmenter.geo.strips import ground_of
+from building_segmenter.geo.vectors import (
+    Batch,
+    LayerSchema,
+    PolygonLayer,
+    ahead,
+    check_vector_output,
+    free_name,
+    open_polygons,
+    write_batches,
+)
+from building_segmenter.progress import Progress
+
+_TYPES = {"vertices": pa.int32(), "status": pa.int32(), "reason": pa.string(), "method": pa.string()}
+
+
+def regularize_footprints(options: tasks.RegularizeFootprints, progress: Progress) -> dict[str, Any]:
+    """Regularize a layer of footprints into a new one.
+
+    Reading, regularizing and writing overlap; memory holds some batches of some thousand features.
+
+    Returns:
+        `output`, `features`, `regularized`, `kept`, and `reasons` with the number of features for each reason.
+
+    Raises:
+        BuildingSegmenterError: The input cannot be read or the output not written.
+    """
+    check_vector_output(options.output)
+    progress.update(0.0, "Reading")
+    layer = open_polygons(options.input, "footprints", progress)
+    run = Run(layer, settings_of(options), options.output)
+    with ahead(layer.batches()) as read, ahead(run.results(read, progress.part(0.02, 0.97))) as made:
+        write_batches(made, options.output, run.schema, progress.part(0.97, 1.0))
+    return {"output": options.output} | run.told(progress)
+
+
+def settings_of(options: tasks.RegularizeFootprints) -> Settings:
+    """Return a task's options as the settings of regularization."""
+    return Settings(
+        method=options.method,  # type: ignore[arg-type]  # the task checked the choice
+        tolerance=options.tolerance,
+        densification=options.densification,
+        precision=options.precision,
+    )
+
+
+class Run:
+    """The regularization of one layer, batch by batch.
+
+    Args:
+        layer: Footprints.
+        settings: What to do.
+        output: Where they will be written; a GeoPackage keeps feature ids.
+
+    Attributes:
+        schema: What the result is like.
+    """
+
+    def __init__(self, layer: PolygonLayer, settings: Settings, output: str) -> None:
+        self._settings, self._ours = settings, fields_of(settings)
+        self._ground = ground_of(layer.crs)
+        self._count, self._reasons = layer.survey.count, Counter[str]()
+        self._adds_key, stay = _names(layer, self._ours, output)
+        self._stay = [layer.fields.get_field_index(name) for name in stay]
+        fields = [pa.field("fid", pa.int64())] if self._adds_key else []
+        fields += [layer.fields.field(k).with_name(name) for k, name in zip(self._stay, stay.values(), strict=True)]
+        fields += [pa.field(name, _TYPES.get(name, pa.float64())) for name in self._ours]
+        survey = layer.survey
+        zones = {stay[name]: zones for name, zones in survey.zones.items() if name in stay}
+        self.schema = LayerSchema(pa.schema(fields), layer.crs, survey.geometry_type, survey.missing, zones)
+
+    def results(self, batches: Iterable[Batch], progress: Progress) -> Iterator[Batch]:
+        """Yield the regularized batches in their order.
+
+        Raises:
+            InputUnreadableError: No feature lies where the layer's CRS is defined, or reading failed.
+            CancelledError: The caller asked to stop.
+        """
+        done = 0
+        for batch in batches:
+            # On a layer that changes while it is read there may be more than were counted.
+            share = progress.part(min(done / self._count, 1.0), min((done + len(batch)) / self._count, 1.0))
+            outcome = regularize_outlines(batch.geometry, self._ground, self._settings, progress=share)
+            yield self._result(batch, outcome)
+            done += len(batch)
+        check_somewhere(set(self._reasons))
+
+    def told(self, progress: Progress) -> dict[str, Any]:
+        """Return the figures of the run, and log what was kept."""
+        reasons = {reason: count for reason, count in self._reasons.most_common() if reason}
+        kept, features = sum(reasons.values()), self._reasons.total()
+        if kept:
+            counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+            progress.log(f"{kept} of {features} outlines were kept as they were: {counts}.")
+        return {"features": features, "regularized": features - kept, "kept": kept, "reasons": reasons}
+
+    def _result(self, batch: Batch, outcome: Outcome) -> Batch:
+        # Rings of one or two points and the like: as invalid as can be, and yet the user's.
+        outcome.reason[list(batch.odd)] = "invalid"
+        self._reasons.update(outcome.reason.tolist())
+        columns = [pa.array(batch.keys)] if self._adds_key else []
+        columns += [batch.fields.column(k) for k in self._stay]
+        columns += [_column(outcome, name) for name in self._ours]
+        return Batch(outcome.geometry, pa.record_batch(columns, self.schema.fields), None, batch.odd)
+
+
+def _column(outcome: Outcome, name: str) -> pa.Array:
+    values: np.ndarray[Any, Any] = outcome.column(name)
+    return pa.array(values, _TYPES.get(name, pa.float64()), from_pandas=True)
+
+
+def _names(layer: PolygonLayer, ours: tuple[str, ...], output: str) -> tuple[bool, dict[str, str]]:
+    """Return whether feature ids become the key, and the new names of the user's fields by their old ones.
+
+    A GeoPackage's key is a column `fid`. Ids of the input are kept as such where they can be; a field of the name
+    that cannot be the key is kept as `fid_1`.
+    """
+    stay = room_for_ours(layer.fields.names, ours)
+    if not output.lower().endswith(".gpkg"):
+        return False, stay
+    for name, can_be_key in layer.survey.key_fields.items():
+        if not can_be_key:
+            stay[name] = free_name(name, [*stay.values(), *ours])
+    return not layer.survey.key_fields and layer.survey.keys, stay
