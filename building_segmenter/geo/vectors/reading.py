@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyogrio
+import shapely
 from numpy.typing import NDArray
 
 from building_segmenter.geo.vectors import formats, wkb
@@ -93,6 +94,25 @@ class PolygonLayer:
             yield from made
         if read != self.survey.count:
             raise formats.unreadable(self._path, self._what, "it was changed while it was being read")
+
+    def bounds(self, progress: Progress | None = None) -> NDArray[np.float64]:
+        """Return the bounds (n, 4) of all features in the layer's CRS, NaN where there is no geometry.
+
+        Args:
+            progress: Told after each batch, and asked whether to stop.
+
+        Raises:
+            InputUnreadableError: The file breaks off, or has changed.
+            CancelledError: The caller asked to stop.
+        """
+        progress = progress or Progress()
+        found = np.full((self.survey.count, 4), np.nan)
+        done = 0
+        for batch in self.batches():
+            found[done : done + len(batch)] = shapely.bounds(batch.geometry)
+            done += len(batch)
+            progress.update(done / self.survey.count, "Reading")
+        return found
 
     def _made(self, part: Any) -> Iterator[Batch]:
         for rows in _light(part[2]):
