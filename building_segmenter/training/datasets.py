@@ -62,10 +62,13 @@ def join_datasets(datasets: Sequence[ChipDataset]) -> TrainingData:
     Raises:
         BandsError: They differ in their number of bands or in data type.
         InvalidParameterError: Their ground pixels differ by more than a quarter.
+        InvalidParameterError: A dataset has no classes of pixels, but boxes only, or images only.
         InputUnreadableError: A dataset has no statistics for its bands.
         NoDataError: There is no chip to train with, or none to validate with.
     """
     first = datasets[0]
+    for one in datasets:
+        one.require("classes")
     for other in datasets[1:]:
         _check_alike(first, other)
     _check_ground_pixels(datasets)

@@ -38,13 +38,16 @@ class ChipStore:
         self._known: dict[tuple[str, str], tuple[NDArray[Any], NDArray[np.uint8]]] = {}
 
     def read(self, chip: Chip) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Return image (H, W, bands) and labels (H, W, channels), where contacts nobody marked are ignored."""
+        """Return image (H, W, bands) and labels (H, W, channels), where contacts nobody marked are ignored.
+
+        An object of any class is a building.
+        """
         key = str(chip.dataset.folder), chip.entry.name
         if key in self._known:
             return self._known[key]
         image, label, contact = chip.dataset.read(chip.entry)
         target = np.full((*label.shape, self._channels), IGNORE, np.uint8)
-        target[..., 0] = label
+        target[..., 0] = np.where(label == IGNORE, IGNORE, label > 0)
         if contact is not None and self._channels > 1:
             target[..., 1] = np.where(label == IGNORE, IGNORE, contact)
         if self._remember:

@@ -94,6 +94,8 @@ class _Run:
     def train(self) -> Outcome:
         """Train to the end."""
         data, store = self._data, self._store
+        for note in (note for dataset in data.datasets for note in dataset.notes):
+            self._progress.warn(note)
         built = find_built(data, store, self._progress.part(0.0, 0.01))
         if not any(chips.any() for chips in built):
             self._progress.warn("No training chip shows a building: the model will find none.")
