@@ -12,9 +12,21 @@ from typing import Any
 
 from building_segmenter.errors import InvalidParameterError
 
-INPUT_KINDS = ("raster", "polygons", "model", "file", "folders")
+INPUT_KINDS = ("raster", "polygons", "features", "model", "file", "folders")
 OUTPUT_KINDS = ("raster-output", "polygons-output", "folder-output", "model-output", "html-output")
-SETTING_KINDS = ("integer", "number", "distance", "area", "fraction", "choice", "flag", "text", "extent", "bands")
+SETTING_KINDS = (
+    "integer",
+    "number",
+    "distance",
+    "area",
+    "fraction",
+    "choice",
+    "flag",
+    "text",
+    "field",
+    "extent",
+    "bands",
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,7 @@ def _bands(option: Option, value: Any) -> tuple[int, ...]:
 
 
 _CHECKS = {
-    **{kind: _text for kind in (*INPUT_KINDS, *OUTPUT_KINDS, "text")},
+    **{kind: _text for kind in (*INPUT_KINDS, *OUTPUT_KINDS, "text", "field")},
     **{kind: _number for kind in ("number", "distance", "area", "fraction")},
     "folders": _texts,
     "integer": _integer,

@@ -68,6 +68,16 @@ def new_folder(final: str | os.PathLike[str], replaceable: str) -> Iterator[Path
         DiskFullError: The block failed and its disk has no room left.
     """
     target = Path(final).absolute()
+    check_new_folder(target, replaceable)
+    with _scratch_folder(target) as folder:
+        filled = folder / target.name
+        filled.mkdir()
+        yield filled
+        put_folder_in_place(filled, target)
+
+
+def check_new_folder(target: Path, replaceable: str) -> None:
+    """Raise `OutputNotWritableError` if a folder cannot be made, or holds what is not ours; see `new_folder`."""
     _check_folder(target.parent, target)
     if target.exists() and not target.is_dir():
         raise OutputNotWritableError(f"The output folder {target} is a file.", "Name a new or empty folder.")
@@ -76,14 +86,14 @@ def new_folder(final: str | os.PathLike[str], replaceable: str) -> Iterator[Path
             f"The output folder {target} is not empty and was not made by this tool.",
             "Name a new or empty folder; nothing in it was touched.",
         )
-    with _scratch_folder(target) as folder:
-        filled = folder / target.name
-        filled.mkdir()
-        yield filled
-        with _as_output_errors(target):
-            if target.is_dir():
-                os.replace(target, folder / "replaced")
-            os.replace(filled, target)
+
+
+def put_folder_in_place(filled: Path, target: Path) -> None:
+    """Move a filled folder to its final place; an earlier one moves aside, to where the filled one was."""
+    with as_output_errors(target):
+        if target.is_dir():
+            os.replace(target, filled.with_name("replaced"))
+        os.replace(filled, target)
 
 
 @contextmanager
@@ -111,21 +121,29 @@ def remove_scratch() -> None:
 @contextmanager
 def _scratch_folder(target: Path) -> Iterator[Path]:
     folder = target.parent / f".{target.name}.{token}.tmp"
-    with _as_output_errors(target):
+    with as_output_errors(target):
         _remove_left_overs(target)
         folder.mkdir()
     _in_use.add(folder)
     try:
-        yield folder
+        with disk_watched(folder, target):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _in_use.discard(folder)
+
+
+@contextmanager
+def disk_watched(folder: Path, target: Path) -> Iterator[None]:
+    """Raise `DiskFullError` instead of what else fails in the block if the disk of `folder` is full."""
+    try:
+        yield
     except BuildingSegmenterError:
         raise
     except Exception as error:
         if _is_disk_full(error, folder):
             raise _disk_full(target) from error
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _in_use.discard(folder)
 
 
 def _remove_left_overs(target: Path) -> None:
@@ -147,7 +165,7 @@ def _move_into_place(folder: Path, target: Path) -> None:
     written = sorted(folder.iterdir(), key=lambda path: path.name == target.name)
     if not written or written[-1].name != target.name:
         raise OutputNotWritableError(f"The output {target} was not written.", "Report this: it is a mistake of ours.")
-    with _as_output_errors(target):
+    with as_output_errors(target):
         for path in written:
             os.replace(path, target.parent / path.name)
         for stale in _stale(target):
@@ -168,7 +186,8 @@ def _stale(target: Path) -> list[Path]:
 
 
 @contextmanager
-def _as_output_errors(target: Path) -> Iterator[None]:
+def as_output_errors(target: Path) -> Iterator[None]:
+    """Turn what the file system refuses in the block into errors that name the output."""
     try:
         yield
     except OSError as error:

@@ -1,102 +1,146 @@
-"""Cutting a chip from a raster and its footprints."""
+"""Cutting a chip out of a strip of ground."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
-from scipy.ndimage import maximum_filter, minimum_filter
 
-from building_segmenter.chips.chip import BUILDING, CONTACT_REACH_M, IGNORE, Chip, ChipObject, Split
-from building_segmenter.rasters.grid import ModelGrid, read_grid
-from building_segmenter.rasters.overlay import PixelPolygons, Window
+from building_segmenter.chips.chip import IGNORE, Chip, ChipObject
+from building_segmenter.chips.frames import Frame
+from building_segmenter.chips.strips import Strip
+from building_segmenter.chips.truth import Labels, Truth, labelled
+from building_segmenter.chips.turning import in_chip, quarter_turned, turned_image, turned_labels
+from building_segmenter.rasters.grid import ModelGrid
+from building_segmenter.rasters.overlay import PixelPolygons
 
-CLASS_NAME = "building"
+_SMALLEST_HIDDEN_PX = 0.5
+"""Area from which an object counts that shows no pixel: it is smaller than one, or lies under others."""
 
 
-def cut_chip(
-    dataset: DatasetReader,
-    grid: ModelGrid,
-    bands: tuple[int, ...],
-    footprints: PixelPolygons,
-    area: PixelPolygons | None,
-    window: Window,
-    number: int,
-    split: Split,
-) -> Chip | None:
-    """Cut one chip; None where no pixel of the window is known.
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts chips out of strips.
 
     Args:
-        dataset: The open raster.
-        grid: Its grid of model pixels.
-        bands: Bands counted from 1.
-        footprints: Buildings on the grid.
-        area: Where the buildings are complete, or None for everywhere.
-        window: (column, row, width, height). What sticks out of the grid is 0 in the image and unknown.
-        number: Of the chip in the export.
-        split: What the chip is for.
+        truth: Footprints and labelled area.
+        grid: The grid of the export.
+        min_overlap: Share of a footprint that must lie on a chip; the pixels of one with less are unknown.
+        blanks: Value of pixels without image, of the raster and of the second one.
     """
-    known = np.ones(window[3:1:-1], np.bool_) if area is None else _inside(area, window)
-    if not known.any():
-        return None
-    image, valid = _read_padded(dataset, grid, bands, window)
-    known &= valid
-    if not known.any():
-        return None
-    instances, contact = _instances(footprints, grid, window)
-    label = np.where(instances > 0, np.uint8(BUILDING), np.uint8(0))
-    label[~known] = IGNORE
-    contact[~known] = 0
-    instances[~known] = 0
-    transform = grid.transform @ Affine.translation(window[0], window[1])
-    objects = _objects(footprints, window, np.unique(instances[instances > 0]))
-    return Chip(image, label, contact, instances, objects, transform, grid.crs, number, split)
+
+    truth: Truth
+    grid: ModelGrid
+    min_overlap: float
+    blanks: tuple[Any, Any]
+
+    def cut(self, strip: Strip, frame: Frame) -> Chip | None:
+        """Return the chip of a frame, without its number; None where none of its pixels is known.
+
+        Args:
+            strip: Ground that holds `frame.window`.
+            frame: Where the chip lies.
+        """
+        rows, columns = strip.window(frame.window)
+        image = [None if one is None else one[:, rows, columns] for one in (strip.image, strip.image2)]
+        if frame.quarters is None:
+            image, labels = self._turned(strip, frame, image)
+        else:
+            image = [None if one is None else quarter_turned(one, frame.quarters) for one in image]
+            labels = Labels(
+                *(
+                    quarter_turned(part[rows, columns], frame.quarters)
+                    for part in (strip.label, strip.instances, strip.contact)
+                )
+            )
+        if (labels.label == IGNORE).all():
+            return None
+        return self._chip(frame, image, labels)
+
+    def _turned(
+        self, strip: Strip, frame: Frame, image: list[NDArray[Any] | None]
+    ) -> tuple[list[NDArray[Any] | None], Labels]:
+        valid = strip.valid[strip.window(frame.window)]
+        known = np.ones((frame.height, frame.width), np.bool_)
+        made: list[NDArray[Any] | None] = []
+        for one, blank in zip(image, self.blanks, strict=True):
+            if one is None:
+                made.append(None)
+                continue
+            turned, whole = turned_image(one, valid, frame.window[:2], frame, blank)
+            made.append(turned)
+            known &= whole
+        return made, turned_labels(self.truth, frame, known)
+
+    def _chip(self, frame: Frame, image: list[NDArray[Any] | None], labels: Labels) -> Chip:
+        objects = self._objects(frame, labels)
+        kept = tuple(one for one in objects if one.share >= self.min_overlap)
+        if len(kept) < len(objects):
+            labels = _without(labels, kept, self.truth.values)
+        first, second = (None if one is None else np.moveaxis(one, 0, -1) for one in image)
+        assert first is not None
+        transform = self.grid.transform @ frame.to_grid
+        return Chip(
+            first, labels.label, labels.contact, labels.instances, kept, transform, self.grid.crs,
+            split=frame.split, angle=frame.angle, image2=second,
+        )  # fmt: skip
+
+    def _objects(self, frame: Frame, labels: Labels) -> tuple[ChipObject, ...]:
+        polygons = self.truth.polygons
+        near = polygons.touching_polygon(frame.outline)
+        near = near[self.truth.values[self.truth.ids[near]] != IGNORE]
+        wholes = in_chip(polygons.geometries[near], frame)
+        clipped = _clipped(wholes, frame.width, frame.height)
+        shares = shapely.area(clipped) / shapely.area(wholes)
+        names = {one.value: one.name for one in self.truth.classes}
+        objects = []
+        for index, polygon, share in zip(self.truth.ids[near].tolist(), clipped, shares.tolist(), strict=True):
+            if _shows(polygon, index, labels):
+                value = int(self.truth.values[index])
+                objects.append(ChipObject(index, value, names[value], polygon, min(share, 1.0)))
+        return tuple(objects)
 
 
-def _objects(footprints: PixelPolygons, window: Window, ids: NDArray[np.int32]) -> tuple[ChipObject, ...]:
-    column, row, width, height = window
-    box = shapely.box(column, row, column + width, row + height)
-    wholes = footprints.geometries[ids - 1]
-    inside = shapely.intersection(wholes, box)
-    shares = shapely.area(inside) / shapely.area(wholes)
-    moved = shapely.transform(inside, lambda xy: xy - np.array([column, row]))
-    return tuple(
-        ChipObject(int(number), BUILDING, CLASS_NAME, polygon, float(share))
-        for number, polygon, share in zip(ids, moved, shares, strict=True)
-    )
+def _clipped(polygons: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    bounds = shapely.bounds(polygons)
+    out = (bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2:] > (width, height)).any(axis=1)
+    clipped = polygons.copy()
+    clipped[out] = [_polygonal(part) for part in shapely.intersection(polygons[out], shapely.box(0, 0, width, height))]
+    return clipped
 
 
-def _inside(area: PixelPolygons, window: Window) -> NDArray[np.bool_]:
-    indices = area.in_window(window)
-    return area.burn(window, indices, np.ones(len(indices), np.int32)) > 0
+def _polygonal(geometry: Any) -> Any:
+    """Return the polygons of a geometry: where a footprint only touches the chip, clipping leaves lines and points."""
+    if geometry.geom_type in ("Polygon", "MultiPolygon"):
+        return geometry
+    parts = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
+    return shapely.multipolygons(parts) if parts else shapely.Polygon()
 
 
-def _read_padded(
-    dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], window: Window
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    column, row, width, height = window
-    inside = (column, row, min(width, grid.width - column), min(height, grid.height - row))
-    image, valid = read_grid(dataset, grid, bands, inside)
-    missing = ((0, height - inside[3]), (0, width - inside[2]))
-    return np.pad(image, (*missing, (0, 0))), np.pad(valid, missing)
+def _shows(polygon: Any, index: int, labels: Labels) -> bool:
+    """Tell whether an object has a known pixel of its own, or is hidden under another on known ground."""
+    if polygon.is_empty:
+        return False
+    left, top, right, bottom = polygon.bounds
+    rows, columns = slice(int(top), int(np.ceil(bottom))), slice(int(left), int(np.ceil(right)))
+    if (labels.instances[rows, columns] == index).any():
+        return True
+    if polygon.area < _SMALLEST_HIDDEN_PX:
+        return False
+    inner = polygon.representative_point()
+    height, width = labels.label.shape
+    return bool(labels.label[min(int(inner.y), height - 1), min(int(inner.x), width - 1)] != IGNORE)
 
 
-def _instances(
-    footprints: PixelPolygons, grid: ModelGrid, window: Window
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return building numbers (from 1) and contacts; both are the same however chips are cut."""
-    reach = max(1, round(CONTACT_REACH_M / min(grid.gsd)))
-    column, row, width, height = window
-    wider = (column - reach, row - reach, width + 2 * reach, height + 2 * reach)
-    indices = footprints.in_window(wider)
-    numbers = footprints.burn(wider, indices, indices + 1)
-    size = 2 * reach + 1
-    highest = maximum_filter(numbers, size)
-    lowest = minimum_filter(np.where(numbers > 0, numbers, np.iinfo(np.int32).max), size)
-    contact = ((highest > 0) & (lowest < highest)).astype(np.uint8)
-    core = (slice(reach, reach + height), slice(reach, reach + width))
-    return numbers[core], contact[core]
+def _without(labels: Labels, kept: tuple[ChipObject, ...], values: NDArray[Any]) -> Labels:
+    """Return labels with the objects that are kept; the pixels of others are unknown, or show what lies under them."""
+    ids = np.array([one.id for one in kept], np.int32)
+    gone = (labels.instances > 0) & ~np.isin(labels.instances, ids)
+    height, width = labels.label.shape
+    polygons = PixelPolygons(np.array([one.polygon for one in kept], object))
+    under = polygons.burn((0, 0, width, height), np.arange(len(kept)), ids)
+    instances = np.where(gone, under, labels.instances)
+    return labelled(instances, labels.contact, values, (labels.label != IGNORE) & ~(gone & (under == 0)))

@@ -2,134 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rasterio.io import DatasetReader
 
-from building_segmenter import scratch
-from building_segmenter.chips.chip import BUILDING, Chip, Split
-from building_segmenter.chips.classified_tiles import (
-    CLASS_NAME,
-    CONTACTS,
-    IMAGES,
-    LABELS,
-    chip_name,
-    write_chip,
-    write_side_files,
-)
-from building_segmenter.chips.cutting import cut_chip
-from building_segmenter.chips.manifest import MANIFEST, write_manifest
-from building_segmenter.chips.split import SpatialSplit
-from building_segmenter.chips.statistics import BandStatistics, ClassStatistics
+from building_segmenter.chips.chip import Chip, ExportFacts, WrittenChip
+from building_segmenter.chips.cutting import Cutter
+from building_segmenter.chips.formats import make_writer
+from building_segmenter.chips.frames import Frame
+from building_segmenter.chips.manifest import MANIFEST
+from building_segmenter.chips.pipeline import Pipeline, as_entry, from_entries
+from building_segmenter.chips.sources import source_facts
+from building_segmenter.chips.statistics import ExportStatistics, summarize
+from building_segmenter.chips.strips import StripReader, common_window
+from building_segmenter.chips.truth import Truth, read_truth
+from building_segmenter.chips.views import RasterView, View, blank_value, second_view
+from building_segmenter.chips.windows import LABELED_TILES, Plan, plan_chips
 from building_segmenter.errors import MissingCrsError, NoDataError
-from building_segmenter.geo.vectors import read_polygons
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.grid import ModelGrid, model_grid
-from building_segmenter.rasters.overlay import Window, area_on_grid, extent_on_grid, lay_over
+from building_segmenter.rasters.overlay import extent_on_grid
 from building_segmenter.rasters.source import image_bands, open_raster, pixel_on_ground
-from building_segmenter.rasters.tiles import tile_starts
-from building_segmenter.tasks import LAYER_MARK, ExportChips
+from building_segmenter.resume import Journal, input_state, resumable_folder
+from building_segmenter.tasks import ExportChips
+
+_INPUTS = {"image": "input", "footprints": "footprints", "area": "area", "image2": "input2"}
+_NOT_PART_OF_THE_WORK = ("output", "report", "resume")
+_WRITTEN = 0.98
+"""Share of the work when all chips are written, and statistics are not."""
 
 
 def export_chips(options: ExportChips, progress: Progress) -> dict[str, Any]:
     """Cut a raster and its footprints into training chips.
 
-    Memory does not grow with the raster: chips are cut and written one at a time.
+    Memory does not grow with the raster: it is read in strips, each pixel once.
 
     Returns:
-        `output`, and the numbers of `chips`, `train` and `validation`.
+        `output`, and the numbers of `chips`, `train`, `validation` and `objects`; an object on several chips counts
+        on each.
 
     Raises:
         NoOverlapError: No footprint lies over the raster.
         NoDataError: No chip was left.
         MissingCrsError: The raster has no CRS.
+        BandsError: The image format cannot hold the images.
+        InvalidParameterError: Options do not fit the inputs.
     """
-    with open_raster(options.input) as dataset, scratch.new_folder(options.output, MANIFEST) as folder:
+    with open_raster(options.input) as dataset:
         if dataset.crs is None:
             raise MissingCrsError(
                 f"The image {options.input} has no coordinate reference system, so no footprints can be laid over it.",
                 "Assign its CRS (in QGIS: Assign projection) and run again.",
             )
-        grid = model_grid(dataset, pixel_on_ground(dataset, None), options.gsd, options.tile_size)
-        facts = _export(options, dataset, grid, folder, progress)
-    counts = {split: sum(chip["split"] == split for chip in facts["chips"]) for split in ("train", "validation")}
+        work = _work(options)
+        with resumable_folder(options.output, MANIFEST, work, progress, resume=options.resume) as (folder, journal):
+            statistics, splits = _export(options, dataset, folder, journal, progress)
+    objects = int(statistics.features_per_image.total)
     progress.log(
-        f"{len(facts['chips'])} chips of {options.tile_size} px at {grid.gsd[0]:.3f} m: {counts['train']} for training,"
-        f" {counts['validation']} for validation."
+        f"{statistics.chips} chips with {objects} objects: {splits['train']} for training, {splits['validation']} for"
+        " validation."
     )
-    return {"output": options.output, "chips": len(facts["chips"]), **counts}
+    counts = {"chips": statistics.chips, "train": splits["train"], "validation": splits["validation"]}
+    return {"output": options.output, **counts, "objects": objects}
 
 
 def _export(
-    options: ExportChips, dataset: DatasetReader, grid: ModelGrid, folder: Path, progress: Progress
-) -> dict[str, Any]:
-    bands = image_bands(dataset, options.bands)
-    for part in (IMAGES, LABELS, CONTACTS):
-        (folder / part).mkdir()
-    statistics, classes = BandStatistics(), ClassStatistics()
-    chips: list[dict[str, Any]] = []
-    for split, chip in _chips(options, dataset, grid, bands, progress):
-        name = chip_name(len(chips))
-        write_chip(folder, name, chip)
-        statistics.add(chip)
-        classes.add(chip)
-        chips.append({"name": name, "split": split, "building_share": float((chip.label == BUILDING).mean())})
+    options: ExportChips, dataset: DatasetReader, folder: Path, journal: Journal, progress: Progress
+) -> tuple[ExportStatistics, Counter[str]]:
+    size = options.tile_size, options.tile_size_y or options.tile_size
+    grid = model_grid(dataset, pixel_on_ground(dataset, None), options.gsd, max(size))
+    view = RasterView(dataset, grid, image_bands(dataset, options.bands))
+    with second_view(options.input2, dataset, grid) as view2:
+        truth = read_truth(options, grid, progress)
+        facts = _facts(options, grid, view, view2, truth)
+        writer = make_writer(folder, facts)
+        plan = _plan(options, grid, view, truth)
+        blanks = (blank_value(view.facts), None if view2 is None else blank_value(view2.facts))
+        cutter = Cutter(truth, grid, options.min_overlap, blanks)
+        reader = StripReader(plan, truth, view, view2)
+        pipeline = Pipeline(plan, reader, cutter, writer, facts, _chosen(options, truth))
+        chips = _cut_and_written(pipeline, journal, progress)
     if not chips:
-        raise NoDataError(
-            f"No chip is left of {options.input}: every one is nodata, empty, outside the area, or lies across a line"
-            " between training and validation ground.",
-            "Check AREA, EXTENT, SKIP_EMPTY and VALIDATION, or choose a smaller TILE_SIZE.",
-        )
-    names = [chip["name"] for chip in chips]
-    write_side_files(folder, names, options.tile_size, statistics.summary(), classes, grid.gsd)
-    facts = _facts(options, dataset, grid, statistics) | {"chips": chips}
-    write_manifest(folder, facts)
-    return facts
+        raise _nothing_left(options)
+    progress.update(_WRITTEN, "Writing statistics")
+    statistics = summarize([chip.statistics for chip in chips], facts.classes)
+    writer.finish(chips, statistics)
+    return statistics, Counter(chip.split for chip in chips)
 
 
-def _chips(
-    options: ExportChips, dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], progress: Progress
-) -> Iterator[tuple[Split, Chip]]:
-    footprints, notes = lay_over(read_polygons(options.footprints, "footprints"), grid, "footprints")
-    for note in notes:
-        progress.warn(note)
-    area = area_on_grid(options.area, grid)
-    splits = SpatialSplit(grid.width, grid.height, options.tile_size, options.validation, options.seed)
-    windows = _windows(options, grid)
-    for done, window in enumerate(windows):
-        progress.update(done / len(windows), "Cutting chips")
-        split = splits.of(window)
-        chip = cut_chip(dataset, grid, bands, footprints, area, window, done, split) if split else None
-        if split and chip and not (options.skip_empty and not (chip.label == BUILDING).any()):
-            yield split, chip
+def _cut_and_written(pipeline: Pipeline, journal: Journal, progress: Progress) -> list[WrittenChip]:
+    chips = from_entries(journal.done)
+    first = len(journal.done)
+
+    def update(share: float) -> None:
+        progress.update(_WRITTEN * share, "Cutting chips")
+
+    for index, written in pipeline.run(first, len(chips), update):
+        journal.add(as_entry(index, written))
+        chips += written
+    return chips
 
 
-def _windows(options: ExportChips, grid: ModelGrid) -> list[Window]:
-    left, top, width, height = extent_on_grid(options.extent, grid)
-    tile, stride = options.tile_size, options.stride or options.tile_size
-    return [
-        (left + column, top + row, tile, tile)
-        for row in tile_starts(height, tile, stride)
-        for column in tile_starts(width, tile, stride)
-    ]
+def _plan(options: ExportChips, grid: ModelGrid, view: RasterView, truth: Truth) -> Plan:
+    ground = extent_on_grid(options.extent, grid)
+
+    def has_image(frame: Frame) -> bool:
+        window = common_window(frame.window, ground)
+        return min(window[2:]) > 0 and view.has_image(window)
+
+    return plan_chips(options, ground, truth, has_image)
 
 
-def _facts(options: ExportChips, dataset: DatasetReader, grid: ModelGrid, statistics: BandStatistics) -> dict[str, Any]:
-    return {
-        "format": options.format,
-        "tile_size": options.tile_size,
-        "stride": options.stride or options.tile_size,
-        "crs": dataset.crs.to_wkt(),
-        "gsd": list(grid.gsd),
-        "dtype": dataset.dtypes[0],
-        "statistics": statistics.summary(),
-        "classes": [{"value": BUILDING, "name": CLASS_NAME}],
-        "validation": options.validation,
-        "seed": options.seed,
-        "sources": {
-            "image": Path(options.input).name,
-            "footprints": Path(options.footprints.partition(LAYER_MARK)[0]).name,
+def _chosen(options: ExportChips, truth: Truth) -> Callable[[Chip, Frame], bool]:
+    """Return what tells whether a chip is kept, now that its pixels are known."""
+    if options.skip_empty or options.format == LABELED_TILES:
+        return lambda chip, frame: bool(chip.objects)
+    if options.negative_ratio is None:
+        return lambda chip, frame: True
+    # A chip that a footprint only grazes, or shows on nodata, is neither one with buildings nor one without.
+    return lambda chip, frame: bool(chip.objects) or len(truth.polygons.touching_polygon(frame.outline)) == 0
+
+
+def _facts(options: ExportChips, grid: ModelGrid, view: View, view2: View | None, truth: Truth) -> ExportFacts:
+    stride = options.stride or options.tile_size
+    choices = (
+        "area_rule",
+        "min_overlap",
+        "skip_empty",
+        "negative_ratio",
+        "buffer",
+        "class_field",
+        "validation",
+        "seed",
+    )
+    return ExportFacts(
+        format=options.format,
+        image_format=options.image_format,
+        tile_size=(options.tile_size, options.tile_size_y or options.tile_size),
+        stride=(stride, options.stride_y or options.stride or options.tile_size_y or options.tile_size),
+        gsd=grid.gsd,
+        crs=grid.crs,
+        image=view.facts,
+        image2=None if view2 is None else view2.facts,
+        classes=truth.classes,
+        rotation=options.rotation,
+        choices={name: getattr(options, name) for name in choices},
+        sources={
+            role: source_facts(getattr(options, name)) for role, name in _INPUTS.items() if getattr(options, name)
         },
-    }
+    )
+
+
+def _work(options: ExportChips) -> dict[str, Any]:
+    """Return what a stopped export must have in common with this one to be gone on with."""
+    inputs = {name: input_state(getattr(options, name)) for name in _INPUTS.values()}
+    rest = {k: v for k, v in dataclasses.asdict(options).items() if k not in (*inputs, *_NOT_PART_OF_THE_WORK)}
+    return inputs | rest
+
+
+def _nothing_left(options: ExportChips) -> NoDataError:
+    return NoDataError(
+        f"No chip is left of {options.input}: every one is nodata, empty, outside the area, or lies across a line"
+        " between training and validation ground.",
+        "Check AREA, EXTENT, SKIP_EMPTY and VALIDATION, or choose a smaller TILE_SIZE.",
+    )

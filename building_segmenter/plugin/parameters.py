@@ -13,6 +13,7 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterFolderDestination,
@@ -29,6 +30,10 @@ from building_segmenter import tasks
 RASTER = "INPUT"
 """The raster that bands and extents refer to."""
 
+FOOTPRINTS = "FOOTPRINTS"
+"""The layer that fields belong to."""
+
+_POINTS = QgsProcessing.SourceType.TypeVectorPoint
 _POLYGONS = QgsProcessing.SourceType.TypeVectorPolygon
 _INTEGER = QgsProcessingParameterNumber.Type.Integer
 _DOUBLE = QgsProcessingParameterNumber.Type.Double
@@ -67,6 +72,17 @@ def _raster(name: str, option: tasks.Option, default: Any) -> QgsProcessingParam
 
 def _polygons(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
     return QgsProcessingParameterFeatureSource(name, option.label, [_POLYGONS], optional=_optional(option))
+
+
+def _features(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
+    kinds = [_POLYGONS, _POINTS]
+    return QgsProcessingParameterFeatureSource(name, option.label, kinds, optional=_optional(option))
+
+
+def _field(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterField(
+        name, option.label, parentLayerParameterName=FOOTPRINTS, optional=_optional(option)
+    )
 
 
 def _file(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
@@ -177,6 +193,7 @@ def _file_output(name: str, option: tasks.Option, default: Any) -> QgsProcessing
 _MAKERS = {
     "raster": _raster,
     "polygons": _polygons,
+    "features": _features,
     "model": _model,
     "file": _file,
     "folders": _folders,
@@ -188,6 +205,7 @@ _MAKERS = {
     "choice": _choice,
     "flag": _flag,
     "text": _text,
+    "field": _field,
     "extent": _extent,
     "bands": _bands,
     "raster-output": _raster_output,

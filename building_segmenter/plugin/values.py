@@ -16,6 +16,7 @@ from qgis.core import (
 from building_segmenter import tasks
 from building_segmenter.errors import InvalidParameterError, NoOverlapError
 from building_segmenter.plugin.layers import input_not_found, raster_source, vector_source
+from building_segmenter.plugin.outputs import stated_path
 from building_segmenter.plugin.parameters import RASTER
 
 _PLACEHOLDER = "checked later"
@@ -53,7 +54,7 @@ class TaskValues:
                 options[name] = self._setting(name, option)
             elif option.required and self._given(name):
                 options[name] = _PLACEHOLDER
-            if option.kind in ("raster", "polygons", "model", "file") and self._given(name):
+            if option.kind in ("raster", "polygons", "features", "model", "file") and self._given(name):
                 self._check_input(name.upper(), option.kind)
         self._task(**options)
 
@@ -82,6 +83,9 @@ class TaskValues:
             value = options[name] if name in options else self._value(name, option, feedback)
             if value is not None:
                 options[name] = value
+        if "resume" in tasks.options_of(self._task) and not stated_path(self._parameters.get("OUTPUT")):
+            # Nobody would find a temporary output again to go on with.
+            options["resume"] = False
         return tasks.as_request(self._task(**options))["options"]
 
     def _value(self, name: str, option: tasks.Option, feedback: QgsProcessingFeedback) -> Any:
@@ -90,7 +94,7 @@ class TaskValues:
             return self._setting(name, option)
         if not self._given(name) and not option.required:
             return None
-        if option.kind == "polygons":
+        if option.kind in ("polygons", "features"):
             return vector_source(self._algorithm, parameters, key, context, feedback)
         if option.kind == "folders":
             return self._folders(key)
@@ -127,7 +131,7 @@ class TaskValues:
     def _check_input(self, key: str, kind: str) -> None:
         if kind == "raster":
             found = self._algorithm.parameterAsRasterLayer(self._parameters, key, self._context) is not None
-        elif kind == "polygons":
+        elif kind in ("polygons", "features"):
             found = self._algorithm.parameterAsSource(self._parameters, key, self._context) is not None
         else:
             found = os.path.isfile(self._algorithm.parameterAsFile(self._parameters, key, self._context))

@@ -118,7 +118,15 @@ def resampling_factor(ratio: float) -> float:
 def read_grid(
     dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], window: tuple[int, int, int, int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read a window of model pixels.
+    """Read a window of model pixels as an image (height, width, bands); otherwise as `read_bands`."""
+    image, valid = read_bands(dataset, grid, bands, window)
+    return np.ascontiguousarray(np.moveaxis(image, 0, -1)), valid
+
+
+def read_bands(
+    dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], window: tuple[int, int, int, int]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window of model pixels, band by band.
 
     Args:
         dataset: The open raster.
@@ -127,7 +135,7 @@ def read_grid(
         window: (column, row, width, height) in model pixels, inside the grid.
 
     Returns:
-        The image (height, width, bands) in the raster's own type, and where it is valid (height, width): not
+        The image (bands, height, width) in the raster's own type, and where it is valid (height, width): not
         nodata, not masked, not transparent, not NaN.
     """
     x = _Span.of(grid.columns, window[0], window[2], mirrored=False)
@@ -144,9 +152,8 @@ def read_grid(
         valid = dataset.dataset_mask(window=source, out_shape=shape, resampling=Resampling.average) >= 128
     if image.dtype.kind == "f":
         valid &= np.isfinite(image).all(axis=0)
-    image = np.moveaxis(image, 0, -1)
     if grid.mirrored:
-        image, valid = image[::-1], valid[::-1]
+        image, valid = image[:, ::-1], valid[::-1]
     return np.ascontiguousarray(_cut(image, x, y)), np.ascontiguousarray(_cut(valid, x, y))
 
 
@@ -192,7 +199,7 @@ class _Span:
 def _cut(array: NDArray[Any], x: _Span, y: _Span) -> NDArray[Any]:
     repeat = [(max(-span.before, 0), max(-span.after, 0)) for span in (y, x)]
     if any(any(pair) for pair in repeat):
-        array = np.pad(array, repeat + [(0, 0)] * (array.ndim - 2), mode="edge")
-    rows = slice(max(y.before, 0), array.shape[0] - max(y.after, 0))
-    columns = slice(max(x.before, 0), array.shape[1] - max(x.after, 0))
-    return array[rows, columns]
+        array = np.pad(array, [(0, 0)] * (array.ndim - 2) + repeat, mode="edge")
+    rows = slice(max(y.before, 0), array.shape[-2] - max(y.after, 0))
+    columns = slice(max(x.before, 0), array.shape[-1] - max(x.after, 0))
+    return array[..., rows, columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import geopandas
@@ -35,10 +36,26 @@ class PixelPolygons:
     def in_window(self, window: Window) -> NDArray[np.intp]:
         """Return the indices, in order, of the polygons that touch a window (column, row, width, height)."""
         column, row, width, height = window
-        found: NDArray[np.intp] = np.sort(
-            self._tree.query(shapely.box(column, row, column + width, row + height), predicate="intersects")
-        )
+        return self.touching_polygon(shapely.box(column, row, column + width, row + height))
+
+    def touching_polygon(self, polygon: Any) -> NDArray[np.intp]:
+        """Return the indices, in order, of the polygons that touch another one."""
+        found: NDArray[np.intp] = np.sort(self._tree.query(polygon, predicate="intersects"))
         return found
+
+    def touching(self, shapes: NDArray[Any], among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Tell which of many shapes touch a polygon, or one of the polygons of a mask."""
+        shape, polygon = self._tree.query(shapes, predicate="intersects")
+        touched = np.zeros(len(shapes), np.bool_)
+        touched[shape if among is None else shape[among[polygon]]] = True
+        return touched
+
+    @cached_property
+    def union(self) -> Any:
+        """All polygons as one, prepared to be asked about many shapes."""
+        union = shapely.union_all(self.geometries)
+        shapely.prepare(union)
+        return union
 
     def burn(self, window: Window, indices: NDArray[np.intp], values: NDArray[Any]) -> NDArray[np.int32]:
         """Return a raster (height, width) with each polygon's value where it holds a pixel's centre, else 0.

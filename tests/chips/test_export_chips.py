@@ -5,13 +5,10 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from hypothesis import given
-from hypothesis import strategies as st
 
 from building_segmenter import tasks
 from building_segmenter.chips.dataset import open_dataset
 from building_segmenter.chips.export import export_chips
-from building_segmenter.chips.split import SpatialSplit
 from building_segmenter.errors import (
     InputUnreadableError,
     InvalidParameterError,
@@ -131,21 +128,6 @@ def test_resampled_to_a_ground_pixel(export, write_image, write_roofs, flat_scen
     label = joined(dataset, (150, 200), "labels")
     coarse = truth(flat_scene).reshape(150, 2, 200, 2).mean(axis=(1, 3)) > 0.5
     assert ((label == 1) != coarse).mean() < 0.01
-
-
-@given(
-    st.integers(200, 1500), st.integers(200, 1500), st.sampled_from([64, 128]), st.floats(0, 1), st.integers(0, 99),
-    st.sampled_from([32, 50, 128]),
-)  # fmt: skip
-def test_no_chip_of_one_split_overlaps_the_other(width, height, tile, share, seed, stride):
-    split = SpatialSplit(width, height, tile, share, seed)
-    taken = np.zeros((height, width), np.uint8)
-    for row in range(0, height - tile, stride):
-        for column in range(0, width - tile, stride):
-            name = split.of((column, row, tile, tile))
-            if name:
-                taken[row : row + tile, column : column + tile] |= 1 if name == "train" else 2
-    assert not (taken == 3).any()
 
 
 @pytest.mark.parametrize(("share", "names"), [(0.0, {"train"}), (1.0, {"validation"}), (0.3, {"train", "validation"})])

@@ -26,7 +26,7 @@ from building_segmenter.chips.formats.boxes import corners_of
 from building_segmenter.chips.formats.contacts import contact_set, marked_contacts
 from building_segmenter.chips.formats.files import read_json, write_parts, write_text
 from building_segmenter.chips.formats.images import image_set
-from building_segmenter.chips.formats.parts import PARTS, remove_parts
+from building_segmenter.chips.formats.parts import PARTS, is_put_together, remove_parts
 from building_segmenter.chips.formats.polygons import Ring, burn, parts_of
 from building_segmenter.chips.formats.reading import ChipEntry, Instances, Kind
 from building_segmenter.chips.statistics import ExportStatistics
@@ -51,7 +51,8 @@ class Writer:
         self._folder, self._facts, self._run_lengths = folder, facts, run_lengths
         self._images = image_set(folder, "images", facts.image_format, facts.tile_size, facts.image, facts.crs)
         self._contacts = contact_set(folder, facts)
-        (folder / PARTS).mkdir(exist_ok=True)
+        if not is_put_together(folder):
+            (folder / PARTS).mkdir(exist_ok=True)
 
     def write(self, chip: Chip, name: str) -> dict[str, Any]:
         """Write a chip."""
@@ -67,6 +68,8 @@ class Writer:
 
     def finish(self, entries: Sequence[WrittenChip], statistics: ExportStatistics) -> None:
         """Put the annotations together, a file a split."""
+        if is_put_together(self._folder):
+            return
         (self._folder / _FOLDER).mkdir(exist_ok=True)
         for split in sorted({entry.split for entry in entries}):
             chosen = [entry for entry in entries if entry.split == split]

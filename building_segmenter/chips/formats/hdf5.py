@@ -30,7 +30,7 @@ from building_segmenter.chips.chip import IGNORE, Chip, ExportFacts, WrittenChip
 from building_segmenter.chips.formats import reading
 from building_segmenter.chips.formats.files import write_parts
 from building_segmenter.chips.formats.images import check_image_format
-from building_segmenter.chips.formats.parts import PARTS, remove_parts
+from building_segmenter.chips.formats.parts import PARTS, is_put_together, remove_parts
 from building_segmenter.chips.formats.reading import ChipEntry, Instances, Kind
 from building_segmenter.chips.statistics import ExportStatistics
 from building_segmenter.errors import DiskFullError, InputUnreadableError
@@ -53,7 +53,8 @@ class Writer:
         self._folder, self._facts = folder, facts
         wide = max((one.value for one in facts.classes), default=0) > IGNORE
         self._mask_type = "uint16" if wide else "uint8"
-        (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        if not is_put_together(folder):
+            (folder / PARTS).mkdir(parents=True, exist_ok=True)
 
     def write(self, chip: Chip, name: str) -> dict[str, Any]:
         """Write a chip."""
@@ -70,6 +71,8 @@ class Writer:
 
     def finish(self, entries: Sequence[WrittenChip], statistics: ExportStatistics) -> None:
         """Put the chunks together."""
+        if is_put_together(self._folder):
+            return
         try:
             with h5py.File(self._folder / FILE, "w") as file:
                 self._copy_chunks(file, entries)

@@ -18,13 +18,16 @@ from building_segmenter.geo.vectors.check import check_whole
 from building_segmenter.tasks import VECTOR_SUFFIXES
 
 
-def read_polygons(source: str, what: str = "layer", *, crs_required: bool = True) -> geopandas.GeoDataFrame:
+def read_polygons(
+    source: str, what: str = "layer", *, crs_required: bool = True, points: bool = False
+) -> geopandas.GeoDataFrame:
     """Read a polygon layer whole, in its own CRS, with its feature ids as the index.
 
     Args:
         source: A path or OGR connection; `path|layername=NAME` names a layer.
         what: What the layer is to the user, for error messages: "footprints", "area of interest".
         crs_required: Refuse a layer without CRS.
+        points: Take points too.
 
     Returns:
         The features in file order. Geometries may be null, empty, invalid, or have Z.
@@ -37,7 +40,8 @@ def read_polygons(source: str, what: str = "layer", *, crs_required: bool = True
     path, layer = formats.found_source(source, what)
     frame = _read(path, layer, what)
     kinds = set(frame.geometry.geom_type.dropna())
-    if kinds and not kinds & {"Polygon", "MultiPolygon", "GeometryCollection"}:
+    taken = {"Polygon", "MultiPolygon", "GeometryCollection"} | ({"Point", "MultiPoint"} if points else set())
+    if kinds and not kinds & taken:
         raise formats.other_geometry(path, what, kinds)
     if crs_required and frame.crs is None:
         raise formats.no_crs(path, what)
