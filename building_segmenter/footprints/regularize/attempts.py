@@ -18,7 +18,12 @@ from building_segmenter.footprints.regularize.settings import Method, Offered, S
 
 Geometries = NDArray[np.object_]
 
-_FOLLOW = 0.4
+_SPACING = 4.0
+"""Between places where walls may end, in tolerances and precisions: the tolerance by default."""
+
+_ARM = 1.5
+"""Tolerances over which the turn of an outline is seen."""
+
 _SCALES = (1.0, 0.6, 0.35)
 """Shares of the tolerance that the optimisation may use, one after the other, until a result is accepted: with less
 to move in, corners near walls and narrow parts come out as they were. Narrower ones get half of the last, and so on."""
@@ -48,7 +53,7 @@ class Parts:
     """Results for single polygons, one element each.
 
     `score` compares results for one polygon: corners, plus a weight for the mean squared deviation. `slant` is the
-    longest stretch of the outline off the axes, in metres.
+    longest stretch of the outline off the axes, in metres, and `free` the corners that walls of any direction need.
     """
 
     geometry: Geometries
@@ -60,6 +65,7 @@ class Parts:
     area_ratio: NDArray[np.float64]
     score: NDArray[np.float64]
     slant: NDArray[np.float64]
+    free: NDArray[np.float64]
 
     @classmethod
     def none(cls, count: int, method: str = "") -> Parts:
@@ -69,7 +75,7 @@ class Parts:
             np.full(count, "no-outline", object),
             np.full(count, method, object),
             *(np.full(count, np.nan) for _ in range(4)),
-            *(np.full(count, np.inf) for _ in range(2)),
+            *(np.full(count, np.inf) for _ in range(3)),
         )
 
     def put(self, where: Any, other: Parts) -> None:
@@ -113,6 +119,12 @@ class Outlines:
             masses = masses[first + np.arange(counts.sum())]
         return Outlines(self.polygons[members], masses, self.offered.taken(members))
 
+    def offered_first(self, angles: NDArray[np.float64]) -> Outlines:
+        """Return them with one direction each in place of those offered, none where it is NaN."""
+        there = np.isfinite(angles)
+        ends = np.concatenate(([0], np.cumsum(there))).astype(np.int64)
+        return Outlines(self.polygons, self.masses, Offered(angles[there], ends))
+
     def ragged(self) -> tuple[Any, Any, Any, Any]:
         """Return coordinates (n, 2), masses (n,), and offsets of rings and of polygons."""
         _, coordinates, (rings, polygons) = shapely.to_ragged_array(self.polygons)
@@ -142,17 +154,24 @@ def _automatic(outlines: Outlines, settings: Settings) -> Parts:
         found.put(rest, _straight(outlines.taken(rest), settings, "right-angles", any_direction=False))
         found.improved_by(rest, _circles(outlines.taken(rest), settings))
     for method in ("right-angles-and-diagonals", "any-angle"):
-        doubtful = np.flatnonzero(
-            _worth_another_try(found.reason) & (found.reason != "")
-            | (found.slant > _SLANT * settings.tolerance) & (found.method != "circle")
-        )
+        doubtful = np.flatnonzero(_worth_another_try(found.reason) | _looks_slanted(found, settings))
         if len(doubtful):
-            other = _straight(outlines.taken(doubtful), settings, method, any_direction=False)
-            found.improved_by(doubtful, other)
+            # The direction of the right angles serves the diagonals too.
+            known = outlines.taken(doubtful).offered_first(found.angle[doubtful])
+            found.improved_by(doubtful, _straight(known, settings, method, any_direction=False))
     failed = np.flatnonzero(_worth_another_try(found.reason))
     if len(failed):
         found.improved_by(failed, _straight(outlines.taken(failed), settings, "right-angles", any_direction=True))
     return found
+
+
+def _looks_slanted(found: Parts, settings: Settings) -> NDArray[np.bool_]:
+    """Tell where accepted straight walls need more corners than free ones and have a long slant to follow."""
+    slanted: NDArray[np.bool_] = (
+        (found.slant > _SLANT * settings.tolerance) & (found.method != "circle") & (found.reason == "")
+    )
+    slanted[slanted] = vertex_counts(found.geometry[slanted]) > found.free[slanted]
+    return slanted
 
 
 def _straight(outlines: Outlines, settings: Settings, method: Method, *, any_direction: bool) -> Parts:
@@ -161,7 +180,8 @@ def _straight(outlines: Outlines, settings: Settings, method: Method, *, any_dir
     left, width = np.arange(len(outlines.polygons)), _widths(outlines.polygons)
     for scale in _scales():
         found.put(left, _attempt(outlines.taken(left), settings, method, scale, any_direction))
-        left = left[_worth_another_try(found.reason[left])]
+        # With less reach there are only more stairs.
+        left = left[_worth_another_try(found.reason[left]) & (found.reason[left] != "staircase")]
         if scale <= _SCALES[-1]:
             # What is narrower than the reach can be folded flat, which is no ring: so on with less.
             left = left[width[left] < scale * settings.tolerance]
@@ -193,8 +213,7 @@ def _widths(parts: Geometries) -> NDArray[np.float64]:
 def _attempt(outlines: Outlines, settings: Settings, method: Method, scale: float, any_direction: bool) -> Parts:
     """Regularize parts with this share of the tolerance, and check what comes out."""
     reach = settings.tolerance * scale
-    old = outlines.ragged()
-    coordinates, masses, rings, polygons = old
+    coordinates, masses, rings, polygons = outlines.ragged()
     outcomes, figures, points, ring_ends = solve.regularized_batch(
         coordinates,
         masses,
@@ -202,8 +221,8 @@ def _attempt(outlines: Outlines, settings: Settings, method: Method, scale: floa
         polygons,
         settings.tolerance,
         scale,
-        min(settings.densification or reach / 2, reach),
-        _FOLLOW * settings.precision * reach,
+        min(settings.densification or _SPACING * settings.precision * reach, reach),
+        _ARM * reach,
         _WALLS[method],
         settings.diagonal_penalty,
         np.radians(outlines.offered.angles),
@@ -212,14 +231,13 @@ def _attempt(outlines: Outlines, settings: Settings, method: Method, scale: floa
     )
     result = Parts.none(len(outlines.polygons), method)
     result.angle, result.deviation = np.degrees(figures[:, 0]), figures[:, 1]
-    result.score, result.slant = figures[:, 2], figures[:, 3]
+    result.score, result.slant, result.free = figures[:, 2], figures[:, 3], figures[:, 4]
     result.reason = np.array([_outcome(outcome, method) for outcome in outcomes], object)
     solved = np.flatnonzero(outcomes == solve.DONE)
     if len(solved):
-        new = (points, np.concatenate(([0], ring_ends[1:])), polygons)
-        result.iou = _iou(old, new)
         result.geometry[solved] = _polygons_of(points, ring_ends, polygons, solved)
-        _check(outlines.polygons, result, solved, settings)
+        shared = shared_areas(coordinates, rings, polygons, points, ring_ends, polygons)
+        _check(outlines.polygons, result, solved, shared[solved], settings)
     return result
 
 
@@ -229,16 +247,6 @@ def _outcome(outcome: int, method: Method) -> str:
     return {solve.SELF_TOUCHING: "self-touching", solve.TOO_SMALL: "too-small", solve.TOO_COMPLEX: "too-complex"}.get(
         outcome, ""
     )
-
-
-def _iou(old: Any, new: Any) -> NDArray[np.float64]:
-    """Return the intersection over union of polygons in ragged form, pair by pair."""
-    coordinates, _, rings, polygons = old
-    shared = shared_areas(coordinates, rings, polygons, *new)
-    areas = shared_areas(coordinates, rings, polygons, coordinates, rings, polygons), shared_areas(*new, *new)
-    # By rounding the same outline may get a little more than 1.
-    ratio: NDArray[np.float64] = np.minimum(shared / (areas[0] + areas[1] - shared), 1.0)
-    return ratio
 
 
 def _polygons_of(points: Any, ring_ends: Any, polygons: Any, solved: Any) -> Geometries:
@@ -253,28 +261,33 @@ def _polygons_of(points: Any, ring_ends: Any, polygons: Any, solved: Any) -> Geo
     return built
 
 
-def _check(parts: Geometries, result: Parts, solved: Any, settings: Settings) -> None:
+def _check(
+    parts: Geometries,
+    result: Parts,
+    solved: Any,
+    shared: NDArray[np.float64],
+    settings: Settings,
+) -> None:
     old, new = parts[solved], result.geometry[solved]
     valid = shapely.is_valid(new)
     holes = shapely.get_num_interior_rings(new) > 0
     low, high = settings.area_ratio
-    ratio = shapely.area(new) / shapely.area(old)
+    old_area, new_area = shapely.area(old), shapely.area(new)
+    ratio = new_area / old_area
+    # By rounding the same outline may get a little more than 1.
+    result.iou[solved] = np.minimum(shared / (old_area + new_area - shared), 1.0)
     changed = valid & ~((ratio >= low) & (ratio <= high) & (result.iou[solved] >= settings.min_iou))
     reason = result.reason[solved]
     reason[~valid & holes] = "hole-lost"
     reason[~valid & ~holes] = "self-touching"
     reason[changed] = "area-changed"
-    reason[valid & ~changed & _is_staircase(old, new, settings.tolerance)] = "staircase"
+    reason[valid & ~changed & _is_staircase(new, result.free[solved])] = "staircase"
     result.reason[solved] = reason
 
 
-def _is_staircase(old: Geometries, new: Geometries, tolerance: float) -> NDArray[np.bool_]:
+def _is_staircase(new: Geometries, free: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell where the walls allowed need many more corners than free angles do within the same tolerance."""
-    corners, rings = vertex_counts(new), shapely.get_num_interior_rings(old) + 1
-    # A ring of free angles has three corners at least, which spares most outlines the look.
-    verdict: NDArray[np.bool_] = corners > (3 * _STAIRS + 4) * rings
-    free = vertex_counts(shapely.simplify(old[verdict], tolerance))
-    verdict[verdict] = corners[verdict] > _STAIRS * free + 4 * rings[verdict]
+    verdict: NDArray[np.bool_] = vertex_counts(new) > _STAIRS * free + 4 * (shapely.get_num_interior_rings(new) + 1)
     return verdict
 
 

@@ -31,9 +31,9 @@ def cache_folder() -> Path:
 
 
 def sources_digest(folder: Path) -> str:
-    """Return a short name for the content of all files with kernels in a folder."""
+    """Return a short name for the content of all files with kernels in a folder and those in it."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         code = path.read_bytes()
         if b"@kernel" in code or b"numba.njit" in code:
             digest.update(path.name.encode() + b"\0" + code + b"\0")
@@ -44,7 +44,7 @@ def _cacheable() -> bool:
     config: Any = numba.config
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_folder()
     try:
-        folder = base / sources_digest(Path(__file__).parent)
+        folder = base / sources_digest(Path(__file__).parent.parent)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

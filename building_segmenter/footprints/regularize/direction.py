@@ -43,10 +43,13 @@ def chord_direction(x: Any, y: Any, chord: float) -> Any:
         dx, dy = x[end % n] - x[k], y[end % n] - y[k]
         length = math.hypot(dx, dy)
         straight = (length / (arc[end] - arc[k])) ** 2 if arc[end] > arc[k] else 0.0
-        weight = length * straight**8 * (arc[k + 1] - arc[k])
-        angle = 4 * math.atan2(dy, dx)
-        sine += weight * math.sin(angle)
-        cosine += weight * math.cos(angle)
+        if length == 0.0:
+            continue
+        # Twice squared as a complex number, the chord's angle is taken four times.
+        twice_x, twice_y = (dx * dx - dy * dy) / length, 2 * dx * dy / length
+        weight = straight**8 * (arc[k + 1] - arc[k]) / length
+        sine += weight * 2 * twice_x * twice_y
+        cosine += weight * (twice_x * twice_x - twice_y * twice_y)
     return folded(math.atan2(sine, cosine) / 4)
 
 

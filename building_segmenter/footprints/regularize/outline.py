@@ -133,6 +133,90 @@ def break_points(x: Any, y: Any, deviation: float, gap: float) -> Any:
 
 
 @kernel
+def corner_places(x: Any, y: Any, arm: float, spacing: float) -> Any:
+    """Return indices of the points of a ring at which a wall may end: where it turns most, and between.
+
+    How much a ring turns at a point is seen from the points an arm's length before and after. Places are the points
+    that turn more than all others within half the spacing, and points between them wherever they are farther apart
+    than the spacing.
+    """
+    n = len(x)
+    # Two laps and a half of running lengths spare all questions of where the ring begins.
+    arc = np.empty(3 * n + 1)
+    arc[0] = 0.0
+    for k in range(n):
+        after = k + 1 if k + 1 < n else 0
+        arc[k + 1] = arc[k] + math.hypot(x[after] - x[k], y[after] - y[k])
+    length = arc[n]
+    for k in range(1, 2 * n + 1):
+        arc[n + k] = arc[k] + length
+    turn = _turns(x, y, arc, min(arm, length / 8))
+    peaks = _peaks(turn, arc, spacing / 2)
+    places = np.empty(n, np.int64)
+    count, m = 0, len(peaks)
+    for k in range(m):
+        first, last = peaks[k], peaks[k + 1] if k + 1 < m else peaks[0] + n
+        apart = arc[last] - arc[first]
+        step = apart / max(math.ceil(apart / spacing - 1e-6), 1)
+        reached = arc[first]
+        for point in range(first, last):
+            if point == first or (arc[point] >= reached + 0.99 * step and arc[last] - arc[point] >= 0.5 * step):
+                places[count] = point if point < n else point - n
+                count += 1
+                reached = arc[point]
+    return np.sort(places[:count])
+
+
+@kernel
+def _turns(x: Any, y: Any, arc: Any, arm: float) -> Any:
+    """Return one minus the cosine of the turn at each point, between the chords of an arm's length to both sides."""
+    n = len(x)
+    turn = np.empty(n)
+    back, ahead = 0, n
+    for k in range(n, 2 * n):
+        while arc[k] - arc[back + 1] >= arm:
+            back += 1
+        while ahead <= k or arc[ahead] - arc[k] < arm:
+            ahead += 1
+        here = k - n
+        before, after = back if back < n else back - n, ahead - n if ahead < 2 * n else ahead - 2 * n
+        ax, ay, bx, by = x[here] - x[before], y[here] - y[before], x[after] - x[here], y[after] - y[here]
+        turn[here] = 1 - (ax * bx + ay * by) / math.sqrt(max((ax * ax + ay * ay) * (bx * bx + by * by), 1e-30))
+    return turn
+
+
+@kernel
+def _peaks(turn: Any, arc: Any, reach: float) -> Any:
+    """Return the points that turn more than all others within reach along the ring, the first of equals; never none."""
+    n = len(turn)
+    found = np.empty(n, np.int64)
+    m = 0
+    for k in range(n):
+        highest = True
+        other, place = k, k + n
+        while highest and arc[place - 1] > 0 and arc[k + n] - arc[place - 1] <= reach:
+            place -= 1
+            other = other - 1 if other > 0 else n - 1
+            if other == k:
+                break
+            highest = turn[other] < turn[k]
+        other, place = k, k + n
+        while highest and arc[place + 1] - arc[k + n] <= reach:
+            place += 1
+            other = other + 1 if other + 1 < n else 0
+            if other == k:
+                break
+            highest = turn[other] <= turn[k]
+        if highest:
+            found[m] = k
+            m += 1
+    if m == 0:
+        found[0] = np.argmax(turn)
+        m = 1
+    return found[:m]
+
+
+@kernel
 def moments(x: Any, y: Any, mass: Any, breaks: Any, closed: bool) -> Any:
     """Return running line integrals along the outline up to each break point, over two laps of a ring.
 
@@ -141,19 +225,23 @@ def moments(x: Any, y: Any, mass: Any, breaks: Any, closed: bool) -> Any:
         each weighed by the mass of the points, from the first break on.
     """
     points, n = len(x), len(breaks)
-    steps = 2 * n if closed else n - 1
-    sums = np.zeros((6, steps + 1))
+    steps = n if closed else n - 1
+    sums = np.zeros((6, (2 * n if closed else steps) + 1))
     total = np.zeros(6)
     for step in range(steps):
-        k = breaks[step % n]
-        end = breaks[(step + 1) % n]
-        while k != end or n == 1:
+        k = breaks[step]
+        end = breaks[step + 1] if step + 1 < n else breaks[0]
+        while True:
             following = k + 1 if k + 1 < points else 0
             add_segment(total, x[k], y[k], x[following], y[following], (mass[k] + mass[following]) / 2)
             k = following
-            if n == 1 and k == end:
+            if k == end:
                 break
         sums[:, step + 1] = total
+    if closed:
+        for row in range(6):
+            for step in range(1, n + 1):
+                sums[row, n + step] = sums[row, step] + total[row]
     return sums
 
 

@@ -29,6 +29,7 @@ REASONS: dict[str, str] = {
     "hole-lost": "a hole would touch or leave its outer ring",
     "area-changed": "the new outline would cover another area",
     "parts-overlap": "the parts of the feature would touch or overlap",
+    "shared-walls": "no new outline fits the walls that the feature shares with its neighbours",
 }
 """Why an original was kept: code in the field `reason` -> its meaning."""
 
@@ -43,8 +44,9 @@ class Settings:
             where the outline is round, otherwise the simplest of the others that is accepted.
         tolerance: Metres that the new boundary may lie from the old one, and the old from the new. With
             `tolerance_type` `area-ratio` a share instead.
-        densification: Longest distance in metres between places where a wall may end. None: half the tolerance.
-        precision: 0.05..0.25. Wall ends follow the outline within 0.4 times this share of the tolerance.
+        densification: Longest distance in metres between places where a wall may end. None: four times the precision,
+            in tolerances.
+        precision: 0.05..0.25. Smaller: more places where walls may end, slower, closer to the optimum.
         diagonal_penalty: Of walls off the preferred directions. 0: they cost what others cost; 3: as much as two.
         tolerance_type: `distance`, or for circles `area-ratio`: the area between the outline and the circle, as a
             share of the circle's.

@@ -83,11 +83,18 @@ def any_lap(ring: Any, n: int, start: int, limits: Any, prices: Any, states: Any
     step = 1 if diagonal else 2
     alive = np.empty(4, np.bool_)
     cone = np.empty(5)
+    befores = np.empty(KINDS, np.int64)
     work = 0
     for q in range(n):
-        if not np.min(states[q, :, COST]) < np.inf:
+        known, least = 0, np.inf
+        for kind in range(KINDS):
+            if states[q, kind, COST] < np.inf:
+                befores[known] = kind
+                known, least = known + 1, min(least, states[q, kind, COST])
+        if known == 0:
             continue
         i = start + q
+        before = befores[:known]
         for axis in range(0, 4, step):
             span[axis, :4] = ring[i, along[axis]]
             span[axis, 4:] = 0.0
@@ -115,21 +122,35 @@ def any_lap(ring: Any, n: int, start: int, limits: Any, prices: Any, states: Any
                 alive[axis] = not wide and min(span[axis, 4], span[axis, 5]) <= way_back
                 if alive[axis]:
                     going = True
-                    _wall_on_axis(ring, i, j, q, r, axis, span, limits, prices, states, links)
+                    price = least + prices[axis]
+                    if price < states[r, axis, COST] or price < states[r, axis + 4, COST]:
+                        _wall_on_axis(ring, i, j, q, r, axis, span, limits, prices, before, states, links)
             if free_alive:
                 free_alive = _cone_open(ring[j, U] - ring[i, U], ring[j, V] - ring[i, V], 2 * tolerance, cone)
                 if free_alive:
                     going = True
                     dx, dy = ring[j, U] - ring[i, U], ring[j, V] - ring[i, V]
-                    if dx * dx + dy * dy >= max(shortest_run, 2 * tolerance) ** 2:
-                        _free_wall(ring, i, j, q, r, limits, prices, states, links)
+                    far_enough = dx * dx + dy * dy >= max(shortest_run, 2 * tolerance) ** 2
+                    if far_enough and least + prices[FREE] < states[r, FREE, COST]:
+                        _free_wall(ring, i, j, q, r, limits, prices, before, states, links)
         work += r - q
     return work
 
 
 @kernel
 def _wall_on_axis(
-    ring: Any, i: int, j: int, q: int, r: int, axis: int, span: Any, limits: Any, prices: Any, states: Any, links: Any
+    ring: Any,
+    i: int,
+    j: int,
+    q: int,
+    r: int,
+    axis: int,
+    span: Any,
+    limits: Any,
+    prices: Any,
+    befores: Any,
+    states: Any,
+    links: Any,
 ) -> None:
     """Try the wall over the run i..j along an axis, in the direction in which the run goes."""
     tolerance, shortest_run, way_back = limits[0], limits[1], limits[4]
@@ -148,10 +169,27 @@ def _wall_on_axis(
     energy = dv * dv * uu - 2 * du * dv * uv + du * du * vv - offset * offset * weight
     along = (ring[j, U] - ring[i, U]) * du + (ring[j, V] - ring[i, V]) * dv
     if along >= shortest_run and span[axis, 4] <= way_back:
-        _relax(ring, i, q, r, axis, du, dv, offset, energy, span[axis, 0], span[axis, 1], limits, prices, states, links)
+        _relax(
+            ring,
+            i,
+            q,
+            r,
+            axis,
+            du,
+            dv,
+            offset,
+            energy,
+            span[axis, 0],
+            span[axis, 1],
+            limits,
+            prices,
+            befores,
+            states,
+            links,
+        )
     elif -along >= shortest_run and span[axis, 5] <= way_back:
         near, far = -span[axis, 1], -span[axis, 0]
-        _relax(ring, i, q, r, axis + 4, -du, -dv, -offset, energy, near, far, limits, prices, states, links)
+        _relax(ring, i, q, r, axis + 4, -du, -dv, -offset, energy, near, far, limits, prices, befores, states, links)
 
 
 @kernel
@@ -195,7 +233,9 @@ def fitted_line(ring: Any, i: int, j: int) -> Any:
 
 
 @kernel
-def _free_wall(ring: Any, i: int, j: int, q: int, r: int, limits: Any, prices: Any, states: Any, links: Any) -> None:
+def _free_wall(
+    ring: Any, i: int, j: int, q: int, r: int, limits: Any, prices: Any, befores: Any, states: Any, links: Any
+) -> None:
     """Try the wall over the run i..j along its own line."""
     tolerance, shortest_run, way_back = limits[0], limits[1], limits[4]
     du, dv, offset, energy, weight = fitted_line(ring, i, j)
@@ -209,7 +249,7 @@ def _free_wall(ring: Any, i: int, j: int, q: int, r: int, limits: Any, prices: A
         if abs(across) > tolerance or top - t > way_back:
             return
     if (ring[j, U] - ring[i, U]) * du + (ring[j, V] - ring[i, V]) * dv >= shortest_run:
-        _relax(ring, i, q, r, FREE, du, dv, offset, energy, near, far, limits, prices, states, links)
+        _relax(ring, i, q, r, FREE, du, dv, offset, energy, near, far, limits, prices, befores, states, links)
 
 
 @kernel
@@ -227,14 +267,15 @@ def _relax(
     far: float,
     limits: Any,
     prices: Any,
+    befores: Any,
     states: Any,
     links: Any,
 ) -> None:
-    """Reach state (r, kind) from the best of the walls that may end at break point i."""
+    """Reach state (r, kind) from the best of the walls, of kinds `befores`, that may end at break point i."""
     tolerance, shortest_wall = limits[0], limits[2]
     here_u, here_v = ring[i, U], ring[i, V]
     price = prices[kind] + max(energy, 0.0)
-    for before in range(KINDS):
+    for before in befores:
         cost = states[q, before, COST] + price
         if not cost < states[r, kind, COST]:
             continue

@@ -21,6 +21,7 @@ from building_segmenter.footprints.regularize.optimum import FREE, square_ring, 
 from building_segmenter.footprints.regularize.outline import (
     break_points,
     cleaned,
+    corner_places,
     densified,
     moments,
     perimeter,
@@ -46,10 +47,13 @@ SQUARE, DIAGONAL, ANY = 0, 1, 2
 
 _BUDGET = 40_000_000
 _MOST_BREAKS = 20_000
-_SAME_ANGLE = math.radians(2.0)
+# Candidates that lie so close settle at one direction; in the sweep they would leave gaps if it were more.
+_SAME_ANGLE, _SAME_IN_SWEEP = math.radians(5.0), math.radians(2.0)
 # The main direction is settled on a solution within this share of the tolerance.
 _FINE = 0.5
 _FAR_BETTER = 0.6
+# Of the mean squared deviation at one direction at least this share remains at any other.
+_LEAST_SPREAD = 0.5
 _SWEEP_STEP = math.radians(6.0)
 # Between main directions, a corner weighs as much as a fortieth of the squared tolerance in mean squared deviation:
 # an outline that wobbles may need a corner more at its true direction than at a wrong one, but lies closer to it.
@@ -58,25 +62,25 @@ CORNERS_FOR_SPREAD = 40.0
 _FEW = 6
 # A penalty of 3 makes a wall off the preferred directions cost as much as two along them.
 _PENALTY_UNIT = 3.0
+_ROUNDS = 2
 
 
 @kernel
-def outline_of(x: Any, y: Any, mass: Any, gap: float, follow: float) -> Any:
+def outline_of(x: Any, y: Any, mass: Any, gap: float, arm: float) -> Any:
     """Return outline points (3, n) with masses, break points and moments of a ring."""
     ring = started_at_corner(cleaned(x, y, mass))
     length = perimeter(ring[0], ring[1])
     gap = max(min(gap, length / 32), length / _MOST_BREAKS)
     ring = densified(ring, gap, True)
-    breaks = break_points(ring[0], ring[1], min(follow, length / 100), gap)
+    breaks = corner_places(ring[0], ring[1], arm, gap)
     return ring, breaks, moments(ring[0], ring[1], ring[2], breaks, True)
 
 
 @kernel
-def limits_of(outline: Any, tolerance: float, corner_cost: float) -> Any:
-    """Return the limits that the optimisation takes, for one ring."""
-    x, y = outline[0][0], outline[0][1]
-    # A thin polygon has walls that are as short as it is wide: half its area over perimeter.
-    shortest_wall = min(tolerance / 2, signed_area(x, y) / perimeter(x, y))
+def limits_of(width: float, tolerance: float, corner_cost: float) -> Any:
+    """Return the limits that the optimisation takes, for a ring of this area over perimeter."""
+    # A thin polygon has walls that are as short as it is wide.
+    shortest_wall = min(tolerance / 2, width)
     return np.array([tolerance, shortest_wall / 2, shortest_wall, corner_cost, tolerance])
 
 
@@ -120,12 +124,12 @@ def solved(outlines: Any, limits: Any, angle: float, walls: int, penalty: float,
 
 @kernel
 def polished(outlines: Any, solutions: Any, angle: float, trim: float, turning: bool) -> Any:
-    """Refit all walls and, if `turning`, the common main direction by least squares, three times round.
+    """Refit all walls and, if `turning`, the common main direction by least squares, a few times round.
 
     Returns:
         The main direction and the solutions at it.
     """
-    for _ in range(3):
+    for _ in range(_ROUNDS):
         scatter = np.zeros(2)
         all_sums = [np.empty((0, 6))][:0]
         for k in range(len(outlines)):
@@ -260,27 +264,30 @@ def regularized_polygon(
         Outcome, deviation, main direction, solutions, and the score: corners, those of penalized walls counting
         more, plus the mean squared deviation as `CORNERS_FOR_SPREAD` weighs it.
     """
-    total = 0.0
-    for outline in outlines:
-        total += perimeter(outline[0][0], outline[0][1])
+    lengths = np.array([perimeter(points[0], points[1]) for points, _, _ in outlines])
+    widths = np.array([signed_area(points[0], points[1]) for points, _, _ in outlines]) / lengths
+    total = lengths.sum()
     reach = tolerance * scale
     spread = total * reach * reach
-    limits = [limits_of(outline, reach, 2 * spread) for outline in outlines]
-    fine_limits = [limits_of(outline, reach * _FINE, 2 * spread) for outline in outlines]
+    limits = [limits_of(width, reach, 2 * spread) for width in widths]
+    fine_limits = [limits_of(width, reach * _FINE, 2 * spread) for width in widths]
     usual = len(directions) + 3
     # With slanted walls a wrong direction costs little: all candidates are compared.
     compare = any_direction or walls != SQUARE
     tried = np.full(2 * (usual + 16), np.inf)
     count, work = 0, 0
     best, fewest = np.inf, 0
+    convincing = False
     found = (NOT_FOUND, np.inf, 0.0, no_solutions())
     failure = NOT_FOUND
     for which in range(usual + 15 if any_direction else usual):
-        square_enough = fewest == 4 * len(outlines) and (walls == SQUARE or which <= len(directions))
-        if best < np.inf and (square_enough or (which >= usual and fewest <= _FEW * len(outlines))):
+        # With slanted walls nearly every direction has a solution, so an offered one is not put in question.
+        trusted = walls != SQUARE and 0 < len(directions) <= which
+        if best < np.inf and (convincing or trusted or (which >= usual and fewest <= _FEW * len(outlines))):
             break
         angle = candidate(outlines, directions, which, reach)
-        if count > 0 and np.min(np.abs((tried[:count] - angle + QUARTER / 2) % QUARTER - QUARTER / 2)) < _SAME_ANGLE:
+        same = _SAME_ANGLE if which < usual and walls == SQUARE else _SAME_IN_SWEEP
+        if count > 0 and np.min(np.abs((tried[:count] - angle + QUARTER / 2) % QUARTER - QUARTER / 2)) < same:
             continue
         tried[count] = angle
         if which >= len(directions):
@@ -298,6 +305,10 @@ def regularized_polygon(
                 result = finished(outlines, limits, solutions, angle, tolerance)
                 if result[0] == DONE:
                     best, fewest, found = score, corner_count(solutions), result
+                    # No ring has fewer than four corners, and an unsteady outline is unsteady at every direction.
+                    least = 4 * len(outlines) + _LEAST_SPREAD * (score - fewest)
+                    few = fewest == 4 * len(outlines) or (not any_direction and _FAR_BETTER * score <= least)
+                    convincing = walls == SQUARE and few
                 else:
                     failure = result[0]
         if which == len(directions) and best == np.inf and not any_direction:
@@ -329,7 +340,7 @@ def regularized_batch(
     tolerance: float,
     scale: float,
     gap: float,
-    follow: float,
+    arm: float,
     walls: int,
     penalty: float,
     offered: Any,
@@ -346,7 +357,7 @@ def regularized_batch(
         tolerance: Metres.
         scale: As in `regularized_polygon`.
         gap: Longest distance between break points, metres.
-        follow: How closely break points follow the outline, metres.
+        arm: Distance over which the turn of an outline is seen, metres.
         walls: As in `regularized_polygon`.
         penalty: The same.
         offered: Main directions (d,) to try first, radians.
@@ -354,16 +365,16 @@ def regularized_batch(
         any_direction: As in `regularized_polygon`.
 
     Returns:
-        Outcome (p,); main direction, deviation, score and longest slant wall (p, 4); closed rings in the same ragged
-        form, with the rings of polygons whose outcome is not `DONE` empty.
+        Outcome (p,); main direction, deviation, score, longest slant wall, and the corners that free angles need
+        (p, 5); closed rings in the same ragged form, with the rings of polygons whose outcome is not `DONE` empty.
     """
     count = len(polygons) - 1
-    outcomes, figures = np.empty(count, np.int64), np.full((count, 4), np.nan)
+    outcomes, figures = np.empty(count, np.int64), np.full((count, 5), np.nan)
     points, filled = np.empty((16 * (len(rings) - 1) + 16, 2)), 0
     ring_ends = np.zeros(len(rings), np.int64)
     for p in range(count):
         first, last = polygons[p], polygons[p + 1]
-        outlines, origin = _outlines_of(coordinates, masses, rings, first, last, gap, follow)
+        outlines, origin = _outlines_of(coordinates, masses, rings, first, last, gap, arm)
         outcome = TOO_SMALL
         if len(outlines) > 0:
             ways = offered[offered_ends[p] : offered_ends[p + 1]]
@@ -372,6 +383,9 @@ def regularized_batch(
             if outcome == DONE:
                 slant = longest_slant(outlines[0][0][0], outlines[0][0][1], angle, tolerance)
                 figures[p, 0], figures[p, 1], figures[p, 2], figures[p, 3] = folded(angle), worst, score, slant
+                figures[p, 4] = 0.0
+                for ring, _, _ in outlines:
+                    figures[p, 4] += len(break_points(ring[0], ring[1], tolerance, np.inf))
                 while filled + corner_count(solutions) + len(solutions) > len(points):
                     points = np.concatenate((points, np.empty_like(points)))
                 filled = _write_rings(points, filled, ring_ends, first, solutions, origin)
@@ -382,7 +396,7 @@ def regularized_batch(
 
 
 @kernel
-def _outlines_of(coordinates: Any, masses: Any, rings: Any, first: int, last: int, gap: float, follow: float) -> Any:
+def _outlines_of(coordinates: Any, masses: Any, rings: Any, first: int, last: int, gap: float, arm: float) -> Any:
     """Return the outlines of a polygon's rings about an origin near by; none if one of them encloses nothing."""
     outlines = [(np.empty((3, 0)), np.empty(0, np.int64), np.empty((6, 1)))][:0]
     origin = coordinates[rings[first]].copy() if last > first else np.zeros(2)
@@ -391,7 +405,7 @@ def _outlines_of(coordinates: Any, masses: Any, rings: Any, first: int, last: in
         x, y = coordinates[begin:end, 0] - origin[0], coordinates[begin:end, 1] - origin[1]
         if abs(signed_area(x, y)) < 1e-4:
             return outlines[:0], origin
-        outlines.append(outline_of(x, y, masses[begin:end], gap, follow))
+        outlines.append(outline_of(x, y, masses[begin:end], gap, arm))
     return outlines, origin
 
 
