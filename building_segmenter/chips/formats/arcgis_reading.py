@@ -7,7 +7,7 @@ concluded here, and told in `notes`: which chips are for validation, and what a 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -175,7 +175,8 @@ def _ground(
     accumulated: Mapping[str, Any],
 ) -> tuple[tuple[float, float], str | None, list[str]]:
     """Return the ground pixel in metres, the CRS as WKT, and what was concluded."""
-    cell = definition.get("MinCellSize") or accumulated.get("MinCellSize") or {}
+    cells = (definition.get("MinCellSize"), accumulated.get("MinCellSize"))
+    cell = next((one for one in cells if isinstance(one, dict)), {})
     crs = (place.crs if place else None) or _crs_of(cell.get("spatialReference") or {})
     if place is not None and place.is_known and crs is not None:
         step, (width, height) = place.transform, place.size
@@ -187,7 +188,7 @@ def _ground(
         step = place.transform
         sides = float(np.hypot(step.a, step.d)), float(np.hypot(step.b, step.e))
         source = f"the world file of {entry.image}"
-    elif cell:
+    elif _has_numbers(cell, ("x", "y")):
         sides, source = (float(cell["x"]), float(cell["y"])), DEFINITION
     else:
         raise InputUnreadableError(
@@ -228,7 +229,8 @@ def _statistics(definition: Mapping[str, Any], accumulated: Mapping[str, Any]) -
     """Return the figures of the bands from the side file that has them, or nothing."""
     tiles = definition.get("AllTilesStats") or []
     keys = {"min": "Min", "max": "Max", "mean": "Mean", "std": "StdDev"}
-    if tiles and all(isinstance(band.get(key), int | float) for band in tiles for key in keys.values()):
+    # A template says "e.g." where it has no figures.
+    if isinstance(tiles, list) and tiles and all(_has_numbers(band, keys.values()) for band in tiles):
         return [{ours: float(band[theirs]) for ours, theirs in keys.items()} for band in tiles]
     normal = definition.get("NormalizationStats") or {}
     columns = [normal.get(f"band_{name}_values") for name in ("min", "max", "mean", "std")]
@@ -236,7 +238,7 @@ def _statistics(definition: Mapping[str, Any], accumulated: Mapping[str, Any]) -
         bands = zip(*columns, strict=True)  # type: ignore[arg-type]
         return [dict(zip(keys, map(float, band), strict=True)) for band in bands]
     states = accumulated.get("BandStatsState") or []
-    if states and all(state.get("Num") for state in states):
+    if states and all(_has_numbers(state, ("Min", "Max", "M1", "M2", "Num")) and state["Num"] for state in states):
         return [
             {
                 "min": float(state["Min"]),
@@ -247,6 +249,10 @@ def _statistics(definition: Mapping[str, Any], accumulated: Mapping[str, Any]) -
             for state in states
         ]
     return []
+
+
+def _has_numbers(band: Any, keys: Iterable[str]) -> bool:
+    return isinstance(band, dict) and all(isinstance(band.get(key), int | float) for key in keys)
 
 
 def _sampled_figures(folder: Path, entries: Sequence[ChipEntry]) -> list[BandFigures]:
