@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from building_segmenter.chips.chip import IGNORE, Chip, ChipClass
 
+_LONGEST_ROW = 4096
+"""Pixels of 16 bits that add up in 31 bits."""
+
 BandFigures = dict[str, float]
 """min, max, mean and std of a band."""
 
@@ -151,16 +154,13 @@ def _band_figures(image: NDArray[Any], known: NDArray[np.bool_] | None) -> list[
     planes = np.ascontiguousarray(np.moveaxis(image, -1, 0))
     if known is not None:
         planes = np.stack([plane[known] for plane in planes])[:, None]
-    if planes.dtype == np.uint8:
-        # A row of 8-bit squares is summed exactly enough in 32 bits, at a sixth of the time of 64.
-        single = planes.astype(np.float32) if planes.shape[-1] <= 4096 else planes.astype(np.float64)
-        squares = np.einsum("brc,brc->br", single, single).astype(np.float64).sum(axis=1)
-        sums = planes.sum(axis=2, dtype=np.uint32).sum(axis=1).astype(np.float64)
-    else:
-        double = planes.astype(np.float64)
-        squares, sums = np.einsum("brc,brc->b", double, double), double.sum(axis=(1, 2))
+    # Rows of small integers add up in 32 bits, at a third of the time of 64.
+    short = planes.dtype.kind in "iu" and planes.itemsize <= 2 and planes.shape[2] <= _LONGEST_ROW
+    sums = planes.sum(axis=2, dtype=np.int32 if short else np.float64).sum(axis=1, dtype=np.float64)
     pixels = planes[0].size
-    deviations = np.maximum(squares - sums**2 / pixels, 0.0)
+    away: NDArray[Any] = planes.astype(np.float32 if short else np.float64)
+    away -= (sums / pixels).astype(away.dtype)[:, None, None]
+    deviations = np.einsum("brc,brc->br", away, away).sum(axis=1, dtype=np.float64)
     columns = (planes.min(axis=(1, 2)), planes.max(axis=(1, 2)), sums / pixels, deviations)
     return [[float(value) for value in band] for band in zip(*columns, strict=True)]
 

@@ -227,6 +227,8 @@ def test_chips_lie_where_they_were_cut(tmp_path, turn):
             with rasterio.open(path) as file:
                 assert file.crs.to_epsg() == 2240
                 np.testing.assert_allclose(file.transform[:6], chip.transform[:6], rtol=0, atol=1e-9)
+            if part == "contacts":
+                continue
             # a, d, b, e and the centre of the first pixel.
             lines = [float(line) for line in path.with_suffix(".tfw").read_text().split()]
             a, b, _, d, e, _ = chip.transform[:6]

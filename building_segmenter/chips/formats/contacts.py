@@ -16,8 +16,8 @@ from building_segmenter.chips.formats.reading import CONTACTS, UNKNOWN
 
 
 def contact_set(folder: Path, facts: ExportFacts) -> ImageSet:
-    """Return the set of contacts of an export."""
-    return label_set(folder, CONTACTS, facts.tile_size, "uint8", facts.crs)
+    """Return the set of contacts of an export; nobody but this program reads them, so without world files."""
+    return label_set(folder, CONTACTS, facts.tile_size, "uint8", facts.crs, world=False)
 
 
 def marked_contacts(chip: Chip) -> NDArray[np.uint8]:

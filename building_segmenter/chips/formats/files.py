@@ -13,7 +13,7 @@ from building_segmenter.errors import DiskFullError, InputUnreadableError, Outpu
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+def write_parts(path: Path, parts: Iterable[bytes | bytearray | memoryview]) -> None:
     """Write a file from its parts; an existing one is replaced.
 
     Raises:
@@ -53,7 +53,7 @@ def read_json(path: Path, what: str) -> Any:
         ) from error
 
 
-def _write_all(file: Any, part: bytes) -> None:
+def _write_all(file: Any, part: bytes | bytearray | memoryview) -> None:
     rest = memoryview(part)
     while len(rest):
         rest = rest[file.write(rest) :]

@@ -42,19 +42,21 @@ class ImageSet:
         part: Name of the set's folder, with `/` between levels.
         writer: Of the files.
         ending: Of the files.
+        world: Whether a world file stands beside each.
     """
 
-    def __init__(self, folder: Path, part: str, writer: Writer, ending: str) -> None:
+    def __init__(self, folder: Path, part: str, writer: Writer, ending: str, *, world: bool = True) -> None:
         self._folder = folder / part
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._part, self._writer, self._ending = part, writer, ending
+        self._part, self._writer, self._ending, self._world = part, writer, ending, world
 
     def write(self, name: str, array: NDArray[Any], transform: Affine) -> str:
         """Write an image (height, width, bands) or (height, width) and return its path in the export."""
         planes = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
         path = self._folder / f"{name}{self._ending}"
         self._writer.write(path, planes, transform)
-        write_text(path.with_suffix(_WORLD_ENDINGS[self._ending]), world_file(transform))
+        if self._world:
+            write_text(path.with_suffix(_WORLD_ENDINGS[self._ending]), world_file(transform))
         return f"{self._part}/{path.name}"
 
 
@@ -73,9 +75,9 @@ def image_set(
     return ImageSet(folder, part, _PictureWriter(image_format, crs), ending)
 
 
-def label_set(folder: Path, part: str, size: tuple[int, int], dtype: str, crs: Any) -> ImageSet:
+def label_set(folder: Path, part: str, size: tuple[int, int], dtype: str, crs: Any, *, world: bool = True) -> ImageSet:
     """Return a set of label rasters: compressed GeoTIFFs whatever the images are, for a lossy label is none."""
-    return ImageSet(folder, part, TiffWriter(size, 1, dtype, crs, deflate=True), ".tif")
+    return ImageSet(folder, part, TiffWriter(size, 1, dtype, crs, deflate=True), ".tif", world=world)
 
 
 def check_image_format(image_format: str, image: ImageFacts) -> None:

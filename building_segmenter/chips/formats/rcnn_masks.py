@@ -69,7 +69,8 @@ def numbered(instances: NDArray[np.int32], objects: Sequence[ChipObject]) -> NDA
     # As long as the highest id of any object of the chip, of this class or not.
     table = np.zeros(max(int(instances.max(initial=0)), *ids, 0) + 1, np.uint8 if small else np.uint16)
     table[ids] = np.arange(1, len(ids) + 1)
-    return table[instances]
+    numbers: NDArray[Any] = table.take(instances)
+    return numbers
 
 
 class Reader(reading.Reader):

@@ -51,6 +51,7 @@ class TiffWriter:
         self._shape = (bands, size[1], size[0])
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._deflate = deflate
+        self._zeros = zlib.compress(bytes(np.prod(self._shape) * self._dtype.itemsize), 1) if deflate else b""
         profile = {"width": size[0], "height": size[1], "count": bands, "dtype": dtype, "crs": crs, "nodata": nodata}
         if deflate:
             profile["compress"] = "deflate"
@@ -67,10 +68,11 @@ class TiffWriter:
             raise ValueError(f"{path.name} is {array.shape}, the others are {self._shape}")
         pixels: bytes | memoryview = np.ascontiguousarray(array, self._dtype).data.cast("B")
         if self._deflate:
-            pixels = zlib.compress(pixels, 1)
+            # Most labels of contacts are empty, and finding that out is ten times faster than compressing zeros.
+            pixels = zlib.compress(pixels, 1) if array.any() else self._zeros
         is_upright = transform.b == 0 and transform.d == 0 and transform.a > 0 and transform.e < 0
         header = self._upright if is_upright else self._turned
-        write_parts(path, [header.placed(transform, len(pixels)), pixels])  # type: ignore[list-item]
+        write_parts(path, [header.placed(transform, len(pixels)), pixels])
 
 
 class _Header:
