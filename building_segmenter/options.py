@@ -12,7 +12,7 @@ from typing import Any
 
 from building_segmenter.errors import InvalidParameterError
 
-INPUT_KINDS = ("raster", "polygons", "features", "model", "file", "folders")
+INPUT_KINDS = ("raster", "polygons", "lines", "features", "model", "file", "folders")
 OUTPUT_KINDS = ("raster-output", "polygons-output", "folder-output", "model-output", "html-output")
 SETTING_KINDS = (
     "integer",
@@ -26,6 +26,7 @@ SETTING_KINDS = (
     "field",
     "extent",
     "bands",
+    "angles",
 )
 
 
@@ -172,6 +173,11 @@ def _bands(option: Option, value: Any) -> tuple[int, ...]:
     return bands
 
 
+def _angles(option: Option, value: Any) -> tuple[float, ...]:
+    words = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
+    return tuple(_number(option, word) for word in words)
+
+
 _CHECKS = {
     **{kind: _text for kind in (*INPUT_KINDS, *OUTPUT_KINDS, "text", "field")},
     **{kind: _number for kind in ("number", "distance", "area", "fraction")},
@@ -181,4 +187,5 @@ _CHECKS = {
     "flag": _flag,
     "extent": _extent,
     "bands": _bands,
+    "angles": _angles,
 }

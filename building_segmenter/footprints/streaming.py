@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from building_segmenter import tasks
 from building_segmenter.footprints.fields import room_for_ours
+from building_segmenter.footprints.orientation import Orientation, orientation_of
 from building_segmenter.footprints.outcome import Outcome, check_somewhere, fields_of, regularize_outlines
 from building_segmenter.footprints.regularize import Settings
-from building_segmenter.geo.strips import ground_of
+from building_segmenter.geo.strips import Ground, ground_of
 from building_segmenter.geo.vectors import (
     Batch,
     LayerSchema,
@@ -43,8 +45,10 @@ def regularize_footprints(options: tasks.RegularizeFootprints, progress: Progres
     check_vector_output(options.output)
     progress.update(0.0, "Reading")
     layer = open_polygons(options.input, "footprints", progress)
-    run = Run(layer, settings_of(options), options.output)
-    with ahead(layer.batches()) as read, ahead(run.results(read, progress.part(0.02, 0.97))) as made:
+    ground = ground_of(layer.crs)
+    orientation = orientation_of(options, layer, ground, progress.part(0.0, 0.1))
+    run = Run(layer, ground, settings_of(options), orientation, options.output)
+    with ahead(layer.batches()) as read, ahead(run.results(read, progress.part(0.1, 0.97))) as made:
         write_batches(made, options.output, run.schema, progress.part(0.97, 1.0))
     return {"output": options.output} | run.told(progress)
 
@@ -64,16 +68,20 @@ class Run:
 
     Args:
         layer: Footprints.
+        ground: Of the layer.
         settings: What to do.
+        orientation: Directions to offer.
         output: Where they will be written; a GeoPackage keeps feature ids.
 
     Attributes:
         schema: What the result is like.
     """
 
-    def __init__(self, layer: PolygonLayer, settings: Settings, output: str) -> None:
+    def __init__(
+        self, layer: PolygonLayer, ground: Ground, settings: Settings, orientation: Orientation, output: str
+    ) -> None:
         self._settings, self._ours = settings, fields_of(settings)
-        self._ground = ground_of(layer.crs)
+        self._ground, self._orientation = ground, orientation
         self._count, self._reasons = layer.survey.count, Counter[str]()
         self._adds_key, stay = _names(layer, self._ours, output)
         self._stay = [layer.fields.get_field_index(name) for name in stay]
@@ -95,7 +103,11 @@ class Run:
         for batch in batches:
             # On a layer that changes while it is read there may be more than were counted.
             share = progress.part(min(done / self._count, 1.0), min((done + len(batch)) / self._count, 1.0))
-            outcome = regularize_outlines(batch.geometry, self._ground, self._settings, progress=share)
+            strips = self._ground.strips(shapely.bounds(batch.geometry))
+            offered = self._orientation.offered(done, batch.geometry, strips)
+            outcome = regularize_outlines(
+                batch.geometry, self._ground, self._settings, strips=strips, offered=offered, progress=share
+            )
             yield self._result(batch, outcome)
             done += len(batch)
         check_somewhere(set(self._reasons))

@@ -24,6 +24,7 @@ NOWHERE = np.iinfo(np.int64).min
 """Strip of what has no place: no geometry, or one where the CRS is not defined."""
 
 _WIDTH = 0.05
+_DEGREE = 111_320.0
 
 
 class Ground(Protocol):
@@ -31,6 +32,9 @@ class Ground(Protocol):
 
     def strips(self, bounds: NDArray[np.float64]) -> Strips:
         """Return the strip (n,) of each feature's bounds (n, 4), `NOWHERE` for those without a place."""
+
+    def degrees(self, bounds: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return longitude and latitude (n,) of the middles of bounds (n, 4)."""
 
     def to_ground(self, geometry: NDArray[np.object_], strips: Strips) -> NDArray[np.object_]:
         """Return geometries (n,) with x and y in ground metres of their strips; Z is dropped."""
@@ -67,6 +71,11 @@ class OneFrame:
         """Return 0 for features with a place."""
         return np.where(np.isfinite(bounds).all(axis=1), 0, NOWHERE)
 
+    def degrees(self, bounds: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the middles as if the frame's origin lay on the equator."""
+        east, north = self._frame.to_ground(*((bounds[:, :2] + bounds[:, 2:]) / 2).T)
+        return east / _DEGREE, north / _DEGREE
+
     def to_ground(self, geometry: NDArray[np.object_], strips: Strips) -> NDArray[np.object_]:
         """Return geometries in ground metres."""
         moved: NDArray[np.object_] = self._frame.geometry_to_ground(geometry)
@@ -94,10 +103,14 @@ class MeridianStrips:
 
     def strips(self, bounds: NDArray[np.float64]) -> Strips:
         """Return the strip of the middle of each feature's bounds."""
-        longitude, latitude = self._degrees((bounds[:, :2] + bounds[:, 2:]) / 2)
+        longitude, latitude = self.degrees(bounds)
         there = np.isfinite(longitude) & (np.abs(latitude) <= 90)
         found = np.floor(np.where(there, longitude, 0.0) / _WIDTH).astype(np.int64)
         return np.where(there, found, NOWHERE)
+
+    def degrees(self, bounds: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return longitude and latitude of the middles of bounds."""
+        return self._degrees((bounds[:, :2] + bounds[:, 2:]) / 2)
 
     def to_ground(self, geometry: NDArray[np.object_], strips: Strips) -> NDArray[np.object_]:
         """Return geometries in ground metres of their strips."""

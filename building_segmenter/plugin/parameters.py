@@ -35,6 +35,7 @@ FOOTPRINTS = "FOOTPRINTS"
 
 _POINTS = QgsProcessing.SourceType.TypeVectorPoint
 _POLYGONS = QgsProcessing.SourceType.TypeVectorPolygon
+_LINES = QgsProcessing.SourceType.TypeVectorLine
 _INTEGER = QgsProcessingParameterNumber.Type.Integer
 _DOUBLE = QgsProcessingParameterNumber.Type.Double
 
@@ -83,6 +84,10 @@ def _field(name: str, option: tasks.Option, default: Any) -> QgsProcessingParame
     return QgsProcessingParameterField(
         name, option.label, parentLayerParameterName=FOOTPRINTS, optional=_optional(option)
     )
+
+
+def _lines(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterFeatureSource(name, option.label, [_LINES, _POLYGONS], optional=_optional(option))
 
 
 def _file(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
@@ -193,6 +198,7 @@ def _file_output(name: str, option: tasks.Option, default: Any) -> QgsProcessing
 _MAKERS = {
     "raster": _raster,
     "polygons": _polygons,
+    "lines": _lines,
     "features": _features,
     "model": _model,
     "file": _file,
@@ -208,6 +214,7 @@ _MAKERS = {
     "field": _field,
     "extent": _extent,
     "bands": _bands,
+    "angles": _text,
     "raster-output": _raster_output,
     "polygons-output": _polygons_output,
     "folder-output": _folder_output,

@@ -20,6 +20,7 @@ from building_segmenter.plugin.outputs import stated_path
 from building_segmenter.plugin.parameters import RASTER
 
 _PLACEHOLDER = "checked later"
+_VECTORS = ("polygons", "lines", "features")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -54,7 +55,7 @@ class TaskValues:
                 options[name] = self._setting(name, option)
             elif option.required and self._given(name):
                 options[name] = _PLACEHOLDER
-            if option.kind in ("raster", "polygons", "features", "model", "file") and self._given(name):
+            if option.kind in ("raster", *_VECTORS, "model", "file") and self._given(name):
                 self._check_input(name.upper(), option.kind)
         self._task(**options)
 
@@ -94,7 +95,7 @@ class TaskValues:
             return self._setting(name, option)
         if not self._given(name) and not option.required:
             return None
-        if option.kind in ("polygons", "features"):
+        if option.kind in _VECTORS:
             return vector_source(self._algorithm, parameters, key, context, feedback)
         if option.kind == "folders":
             return self._folders(key)
@@ -131,7 +132,7 @@ class TaskValues:
     def _check_input(self, key: str, kind: str) -> None:
         if kind == "raster":
             found = self._algorithm.parameterAsRasterLayer(self._parameters, key, self._context) is not None
-        elif kind in ("polygons", "features"):
+        elif kind in _VECTORS:
             found = self._algorithm.parameterAsSource(self._parameters, key, self._context) is not None
         else:
             found = os.path.isfile(self._algorithm.parameterAsFile(self._parameters, key, self._context))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
 import pyogrio
+import pyproj
 import shapely
 
 from building_segmenter import scratch
@@ -48,12 +50,14 @@ def read_polygons(
     return frame
 
 
-def read_lines(source: str, what: str) -> geopandas.GeoDataFrame:
-    """Read a line layer whole, in its own CRS; outlines of polygons count as lines.
+def read_lines(source: str, what: str, crs: Any, near: tuple[float, float, float, float]) -> geopandas.GeoSeries:
+    """Read the lines of a layer that lie near something; outlines of polygons count as lines.
 
     Args:
         source: As in `read_polygons`.
         what: What the layer is to the user, for error messages.
+        crs: CRS to read them in.
+        near: Bounds in that CRS; what lies wholly outside them may be left out.
 
     Raises:
         InputNotFoundError: There is no such file.
@@ -61,13 +65,13 @@ def read_lines(source: str, what: str) -> geopandas.GeoDataFrame:
         MissingCrsError: The layer has no CRS.
     """
     path, layer = formats.found_source(source, what)
-    frame = _read(path, layer, what)
+    frame = _read(path, layer, what, lambda given: _bounds_in(given, crs, near))
     kinds = set(frame.geometry.geom_type.dropna())
     if kinds and kinds <= {"Point", "MultiPoint"}:
         raise formats.other_geometry(path, what, kinds, "line")
     if frame.crs is None:
         raise formats.no_crs(path, what)
-    return frame
+    return frame.geometry.to_crs(crs)
 
 
 def write_polygons(frame: geopandas.GeoDataFrame, output: str | os.PathLike[str]) -> None:
@@ -105,11 +109,23 @@ def check_vector_output(output: str | os.PathLike[str]) -> None:
             raise formats.no_format(output) from error
 
 
-def _read(path: str, layer: str | None, what: str) -> geopandas.GeoDataFrame:
+def _bounds_in(given: Any, crs: Any, near: tuple[float, float, float, float]) -> tuple[float, ...] | None:
+    """Return bounds in another CRS; None where they cannot be told, or go around the Earth."""
+    if given is None:
+        return None
+    try:
+        bounds = pyproj.Transformer.from_crs(crs, given, always_xy=True).transform_bounds(*near, densify_pts=21)
+    except pyproj.exceptions.ProjError:
+        return None
+    return bounds if np.isfinite(bounds).all() and bounds[0] <= bounds[2] else None
+
+
+def _read(path: str, layer: str | None, what: str, near: Callable[[Any], Any] | None = None) -> geopandas.GeoDataFrame:
     try:
         if formats.is_parquet(path):
             return geopandas.read_parquet(path)
-        frame = pyogrio.read_dataframe(path, layer=layer, fid_as_index=True)
+        bounds = None if near is None else near(pyogrio.read_info(path, layer=layer)["crs"])
+        frame = pyogrio.read_dataframe(path, layer=layer, fid_as_index=True, bbox=bounds)
     except Exception as error:
         raise formats.unreadable(path, what, error) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
