@@ -41,7 +41,7 @@ def test_a_change_in_any_file_with_kernels_is_another_digest(tmp_path):
 
 def test_the_folder_is_of_this_state_of_the_sources(tmp_path):
     folder, cached, _ = told(tmp_path / "named")
-    sources = Path(compiled.__file__).parent
+    sources = Path(compiled.__file__).parent.parent
     assert Path(folder) == tmp_path / "named" / compiled.sources_digest(sources)
     assert cached == "True"
 
