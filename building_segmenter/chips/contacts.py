@@ -13,6 +13,7 @@ from building_segmenter.chips.chip import CONTACT_REACH_M
 from building_segmenter.rasters.overlay import Window
 
 _NO_ID = np.iinfo(np.int32).max
+_PART = 512
 
 
 class Contacts:
@@ -51,6 +52,37 @@ class Contacts:
         core = slice(self.reach, -self.reach)
         marked: NDArray[np.uint8] = ((highest > 0) & (lowest < highest))[core, core].astype(np.uint8)
         return marked
+
+    def mark_window(self, ids: NDArray[np.int32], window: Window) -> NDArray[np.uint8]:
+        """Do as `mark` for a window of the grid, but look only where two footprints come near each other.
+
+        Args:
+            ids: As in `mark`.
+            window: (column, row, width, height) of the result.
+        """
+        column, row, width, height = window
+        marked = np.zeros((height, width), np.uint8)
+        for left in range(0, width, _PART):
+            part = (column + left, row, min(_PART, width - left), height)
+            for x, y, across, down in self._near(part):
+                x, y = x - column, y - row
+                piece = ids[y : y + down + 2 * self.reach, x : x + across + 2 * self.reach]
+                marked[y : y + down, x : x + across] = self.mark(piece)
+        return marked
+
+    def _near(self, window: Window) -> list[Window]:
+        """Return the parts of a window in which footprints come near each other; the whole if they are most of it."""
+        column, row, width, height = window
+        zones = self._zones.geometries[self._zones.query(shapely.box(column, row, column + width, row + height))]
+        if len(zones) == 0:
+            return []
+        bounds = shapely.bounds(zones)
+        low = np.clip(np.floor(bounds[:, :2]), (column, row), (column + width, row + height)).astype(int)
+        high = np.clip(np.ceil(bounds[:, 2:]), (column, row), (column + width, row + height)).astype(int)
+        sizes = high - low
+        if (sizes + 2 * self.reach).prod(axis=1).sum() > width * height / 2:
+            return [window]
+        return [(*corner, *size) for corner, size in zip(low.tolist(), sizes.tolist(), strict=True) if min(size) > 0]
 
 
 def _grown(bounds: NDArray[np.float64], distance: float) -> NDArray[np.float64]:

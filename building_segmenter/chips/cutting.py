@@ -90,7 +90,7 @@ class Cutter:
 
     def _objects(self, frame: Frame, labels: Labels) -> tuple[ChipObject, ...]:
         polygons = self.truth.polygons
-        near = polygons.touching_polygon(frame.outline)
+        near = polygons.in_window(frame.window) if frame.angle == 0 else polygons.touching_polygon(frame.outline)
         near = near[self.truth.values[self.truth.ids[near]] != IGNORE]
         wholes = in_chip(polygons.geometries[near], frame)
         clipped = _clipped(wholes, frame.width, frame.height)

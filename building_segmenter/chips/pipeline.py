@@ -110,7 +110,7 @@ def _finished(index: int, futures: list[Future[WrittenChip]]) -> tuple[int, list
 
 def as_entry(index: int, chips: list[WrittenChip]) -> dict[str, Any]:
     """Return what the journal keeps of a strip."""
-    return {"strip": index, "chips": [dataclasses.asdict(chip) for chip in chips]}
+    return {"strip": index, "chips": [vars(chip) for chip in chips]}
 
 
 def from_entries(entries: list[dict[str, Any]]) -> list[WrittenChip]:

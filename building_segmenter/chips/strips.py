@@ -85,28 +85,39 @@ class StripReader:
         left, right = self._plan.sides(number)
         windows = self._plan.windows(number)
         top, bottom = int(windows[:, 1].min()), int(windows[:, 3].max())
-        strip = self._blank(left, top, right - left, bottom - top)
+        strip = self._new(left, top, right - left, bottom - top)
         first = self._keep(strip)
-        for start, stop in self._needed(number, first, bottom):
+        runs = self._needed(number, first, bottom)
+        rest = (left, first, right - left, bottom - first)
+        if runs != [(left, right)] or common_window(rest, self._plan.ground) != rest:
+            self._blank(strip, first - top)
+        for start, stop in runs:
             self._fill(strip, (start, first, stop - start, bottom - first))
         self._last = strip
         return strip
 
-    def _blank(self, left: int, top: int, width: int, height: int) -> Strip:
-        def full(value: Any, dtype: Any) -> NDArray[Any]:
-            return np.full((height, width), value, dtype)
+    def _new(self, left: int, top: int, width: int, height: int) -> Strip:
+        def image(view: View) -> NDArray[Any]:
+            return np.empty((view.facts.bands, height, width), view.facts.dtype)
 
-        second = self._view2
         return Strip(
             left,
             top,
-            _blank_image(self._view, height, width),
-            None if second is None else _blank_image(second, height, width),
-            full(False, np.bool_),
-            full(IGNORE, self._truth.values.dtype),
-            full(0, np.int32),
-            full(0, np.uint8),
+            image(self._view),
+            None if self._view2 is None else image(self._view2),
+            np.empty((height, width), np.bool_),
+            np.empty((height, width), self._truth.values.dtype),
+            np.empty((height, width), np.int32),
+            np.empty((height, width), np.uint8),
         )
+
+    def _blank(self, strip: Strip, first: int) -> None:
+        """Empty the rows of a strip from one on."""
+        strip.image[:, first:] = blank_value(self._view.facts)
+        if self._view2 is not None and strip.image2 is not None:
+            strip.image2[:, first:] = blank_value(self._view2.facts)
+        for array, blank in ((strip.valid, False), (strip.label, IGNORE), (strip.instances, 0), (strip.contact, 0)):
+            array[first:] = blank
 
     def _keep(self, strip: Strip) -> int:
         """Copy the rows of the last strip that this one shares; return the first row that is still to be read."""
@@ -147,10 +158,6 @@ class StripReader:
             labels = labelled(labels.instances, labels.contact, self._truth.values, valid & (labels.label != IGNORE))
         strip.label[rows, columns], strip.instances[rows, columns] = labels.label, labels.instances
         strip.contact[rows, columns], strip.valid[rows, columns] = labels.contact, valid
-
-
-def _blank_image(view: View, height: int, width: int) -> NDArray[Any]:
-    return np.full((view.facts.bands, height, width), blank_value(view.facts))
 
 
 def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import geopandas
@@ -22,7 +23,6 @@ from building_segmenter.rasters.overlay import PixelPolygons, Window, area_on_gr
 from building_segmenter.tasks import ExportChips
 
 _POINTS = ("Point", "MultiPoint")
-_STRIP = 512
 
 
 @dataclass(frozen=True)
@@ -52,36 +52,32 @@ class Truth:
     classes: tuple[ChipClass, ...]
     contacts: Contacts
 
-    @property
+    @cached_property
     def ids(self) -> NDArray[np.int32]:
         """The id of each polygon of `polygons`."""
         return (self.polygons.rows + 1).astype(np.int32)
 
     def labels(self, window: Window) -> Labels:
         """Label a window (column, row, width, height) of the grid, and what lies around it."""
-        indices = self.polygons.in_window(window)
-        ids = self.polygons.burn(window, indices, self.ids[indices])
-        contact = np.zeros(ids.shape, np.uint8)
-        column, row, width, height = window
-        for left in range(0, width, _STRIP):
-            part = (column + left, row, min(_STRIP, width - left), height)
-            if self.contacts.possible(part):
-                contact[:, left : left + part[2]] = self._contact(part)
-        return labelled(ids, contact, self.values, None if self.area is None else inside(self.area, window))
-
-    def _contact(self, window: Window) -> NDArray[np.uint8]:
         column, row, width, height = window
         reach = self.contacts.reach
         wider = (column - reach, row - reach, width + 2 * reach, height + 2 * reach)
         indices = self.polygons.in_window(wider)
-        return self.contacts.mark(self.polygons.burn(wider, indices, self.ids[indices]))
+        ids = self.polygons.burn(wider, indices, self.ids[indices])
+        contact = self.contacts.mark_window(ids, window)
+        known = None if self.area is None else inside(self.area, window)
+        core = np.ascontiguousarray(ids[reach:-reach, reach:-reach])
+        return labelled(core, contact, self.values, known)
 
 
 def labelled(
     ids: NDArray[np.int32], contact: NDArray[np.uint8], values: NDArray[Any], known: NDArray[np.bool_] | None
 ) -> Labels:
     """Return labels from the footprint of every pixel; unknown ground has neither instance nor contact."""
-    label = values[ids]
+    label = np.zeros(ids.shape, values.dtype)
+    # Most of the ground is empty.
+    shown = np.flatnonzero(ids)
+    label.ravel()[shown] = values[ids.ravel()[shown]]
     if known is not None:
         label[~known] = IGNORE
     unknown = label == IGNORE

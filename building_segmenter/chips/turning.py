@@ -97,4 +97,7 @@ def _resample(source: NDArray[Any], target: NDArray[Any], to_source: Affine, how
         dst_crs=_ANY_CRS,
         resampling=how,
         tolerance=0,
+        # Otherwise GDAL takes a turned picture, which covers less than its bounds, for a smaller one and blurs it.
+        XSCALE=1,
+        YSCALE=1,
     )

@@ -6,7 +6,6 @@ concluded here, and told in `notes`: which chips are for validation, and what a 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -14,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyproj
-import rasterio
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from building_segmenter.chips.chip import IGNORE
 from building_segmenter.chips.formats.arcgis import ACCUMULATED, DEFINITION, MAP, MODES
 from building_segmenter.chips.formats.arcgis_split import split_by_place
 from building_segmenter.chips.formats.files import read_json
-from building_segmenter.chips.formats.images import read_image
+from building_segmenter.chips.formats.images import image_place, read_image
 from building_segmenter.chips.formats.reading import ChipEntry
 from building_segmenter.chips.statistics import BandFigures, image_figures
 from building_segmenter.errors import InputUnreadableError
@@ -158,13 +155,7 @@ class Place:
 
 def _place(path: Path) -> Place | None:
     """Return where an image lies, or None where there is no such file; what is missing is told later, all at once."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as image:
-                return Place(image.transform, image.crs, (image.width, image.height))
-    except RasterioError:
-        return None
+    return Place(*image_place(path)) if path.is_file() else None
 
 
 def _ground(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from building_segmenter.chips.chip import ImageFacts
@@ -119,6 +118,12 @@ def read_layers(path: Path) -> NDArray[Any]:
         return layers
 
 
+def image_place(path: Path) -> tuple[Affine, Any, tuple[int, int]]:
+    """Return the transform, the CRS or None, and width and height of an image file. Errors as `read_image`."""
+    with _opened(path) as dataset:
+        return dataset.transform, dataset.crs, (dataset.width, dataset.height)
+
+
 def image_facts(path: Path) -> tuple[int, int, int, str]:
     """Return width, height, bands and type of an image file, from its header. Errors as `read_image`."""
     with _opened(path) as dataset:
@@ -128,10 +133,9 @@ def image_facts(path: Path) -> tuple[int, int, int, str]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as dataset:
-                yield dataset
+        # Else GDAL lists the whole folder to look for side files, again for every chip.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=True), rasterio.open(path) as dataset:
+            yield dataset
     except RasterioError as error:
         raise InputUnreadableError(f"The chip {path} cannot be read: {error}", "Export the chips again.") from error
 
@@ -148,12 +152,10 @@ class _PictureWriter:
 
     def write(self, path: Path, array: NDArray[Any], transform: Affine) -> None:
         bands, height, width = array.shape
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with MemoryFile() as memory:
-                shape = {"count": bands, "height": height, "width": width, "dtype": array.dtype}
-                with memory.open(**self._profile, **shape) as dataset:
-                    dataset.write(array)
-                write_parts(path, [bytes(memory.read())])
+        shape = {"count": bands, "height": height, "width": width, "dtype": array.dtype, "transform": transform}
+        with MemoryFile() as memory:
+            with memory.open(**self._profile, **shape) as dataset:
+                dataset.write(array)
+            write_parts(path, [bytes(memory.read())])
         if self._side:
             write_text(path.with_name(f"{path.name}.aux.xml"), self._side)
