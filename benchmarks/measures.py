@@ -58,14 +58,13 @@ def measure(answers: Answers, truth: Geometries, outlines: Geometries, angle: Fl
     found = answers.geometry
     dropped = shapely.is_missing(found) | shapely.is_empty(found)
     looks = [_looks(polygon) for polygon in found]
-    directions = np.array([look.direction for look in looks])
     return Measures(
         iou=iou(found, truth),
         exact=exact(found, truth),
         corners=np.array([float(look.corners) for look in looks]),
         right=np.array([float(look.right) for look in looks]),
         deviation=deviation(found, outlines),
-        angle_error=np.abs((directions - angle + 45) % 90 - 45),
+        angle_error=np.abs((main_directions(found) - angle + 45) % 90 - 45),
         dropped=dropped.astype(float),
         invalid=(~dropped & ~shapely.is_valid(found)).astype(float),
         split=(shapely.get_num_geometries(found) > 1).astype(float),
@@ -87,6 +86,11 @@ def iou(found: Geometries, truth: Geometries) -> Floats:
     common = shapely.area(shapely.intersection(found, truth))
     ratio: Floats = np.nan_to_num(common / (shapely.area(found) + shapely.area(truth) - common))
     return ratio
+
+
+def main_directions(polygons: Geometries) -> Floats:
+    """Return the directions in degrees, 0..90, that most of the walls have or are square to."""
+    return np.array([_looks(polygon).direction for polygon in polygons])
 
 
 def deviation(found: Geometries, outlines: Geometries) -> Floats:

@@ -2,7 +2,7 @@
 
 usage: qgis_orthogonalize.py INPUT.gpkg OUTPUT.gpkg ANGLE_TOLERANCE SIMPLIFY_TOLERANCE
 
-Prints the seconds from a layer in memory to a layer in memory as JSON.
+Prints the processor seconds from a layer in memory to a layer in memory as JSON.
 """
 
 import json
@@ -36,11 +36,11 @@ def main(source: str, target: str, angle: float, simplify: float) -> None:
     """Orthogonalize and print the seconds."""
     QgsApplication.processingRegistry().addProvider(QgsNativeAlgorithms())
     layer = QgsVectorLayer(source, "input", "ogr").materialize(QgsFeatureRequest())
-    start = time.perf_counter()
+    start = time.process_time()
     if simplify > 0:
         layer = run("native:simplifygeometries", layer, {"METHOD": 0, "TOLERANCE": simplify})
     layer = run("native:orthogonalize", layer, {"ANGLE_TOLERANCE": angle})
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = "GPKG"
     written = QgsVectorFileWriter.writeAsVectorFormatV2(layer, target, layer.transformContext(), options)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rivals import CRS, Tool
 from benchmarks.tables import table
-from building_segmenter import tasks
-from building_segmenter.footprints.layer import regularize_footprints
+from building_segmenter import engine, tasks
 from building_segmenter.progress import Progress
 
 Geometries = NDArray[np.object_]
@@ -50,10 +49,9 @@ def from_file_to_file(outlines: Geometries, tools: list[Tool], rivals: list[Tool
         return _table(_timed(jobs), [str(rival) for rival in rivals], len(outlines))
 
 
-def spread(outlines: Geometries) -> Geometries:
-    """Return footprints side by side on the ground, as in a town."""
-    columns = int(np.ceil(np.sqrt(len(outlines))))
-    row, column = np.divmod(np.arange(len(outlines)), columns)
+def spread(outlines: Geometries, first: int = 0, columns: int = 150) -> Geometries:
+    """Return footprints in `CRS` side by side on the ground, row by row as in a town, from place `first` on."""
+    row, column = np.divmod(first + np.arange(len(outlines)), columns)
     shift = np.column_stack([column, row]) * SPACING_M + CORNER
     counts = shapely.get_num_coordinates(outlines)
     moved = shapely.get_coordinates(outlines) + np.repeat(shift, counts, axis=0)
@@ -70,8 +68,9 @@ def _rival_from_file(source: Path, target: Path, rival: Tool) -> None:
 
 
 def _ours_from_file(source: Path, target: Path, tool: Tool) -> None:
+    target.unlink(missing_ok=True)
     options = tasks.RegularizeFootprints(input=str(source), output=str(target), **tool.parameters)
-    regularize_footprints(options, Progress())
+    engine.run(options, Progress())
 
 
 def _timed(jobs: Mapping[str, Job]) -> dict[str, list[tuple[float, float]]]:

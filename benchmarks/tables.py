@@ -16,7 +16,8 @@ EXPLANATION = """\
 IoU: mean over all footprints, with the truth (0 where one was dropped). exact: share with the truth's number of corners
 in every ring (round: share that are circles). right: share of corners within 0.1 degrees of 90. dev: distance in metres
 between the boundaries of result and input (Hausdorff). angle: mean error of the main direction in degrees. dropped,
-invalid, split (in pieces), kept (the input given back): numbers of footprints. per s: polygons per second, one core."""
+invalid, split (in pieces), kept (the input given back): numbers of footprints. per s: polygons per second of
+one processor."""
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
