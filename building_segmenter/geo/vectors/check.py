@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from building_segmenter.errors import CancelledError, DiskFullError
 from building_segmenter.geo.vectors.formats import is_parquet
+from building_segmenter.geo.vectors.reading import sound_geometry
 from building_segmenter.geo.vectors.wkb import heads_of
 from building_segmenter.progress import Progress
 
@@ -42,8 +43,7 @@ def check_whole(path: Path, count: int, filled: int, progress: Progress | None =
         raise
     except Exception as error:
         raise _not_whole(path) from error
-    # A table without features has no geometry in some formats.
-    if found[0] != count or (count and found[1] != filled):
+    if found[0] != count or found[1] != filled:
         raise _not_whole(path)
 
 
@@ -51,8 +51,11 @@ def _ogr_counts(path: Path) -> Iterator[tuple[int, int]]:
     with pyogrio.open_arrow(path, columns=[], batch_size=_FEATURES, use_pyarrow=True) as (meta, reader):
         name = meta["geometry_name"] or "wkb_geometry"
         column = reader.schema.get_field_index(name)
+        start = 0
         for batch in reader:
-            yield len(batch), _filled(batch.column(column)) if column >= 0 else 0
+            # A table without features has no geometry in some formats.
+            yield len(batch), _filled(sound_geometry(batch.column(column), path, None, start)) if column >= 0 else 0
+            start += len(batch)
 
 
 def _parquet_counts(path: Path) -> Iterator[tuple[int, int]]:

@@ -52,6 +52,8 @@ def for_ogr(schema: pa.Schema) -> Columns:
     """
     made = [(field, _for_ogr(field.type)) for field in schema]
     fields = [field if target is None else pa.field(field.name, target[0]) for field, target in made]
+    # GDAL takes a column of this name for feature ids.
+    fields = [field.with_name("ogc_fid") if field.name == "OGC_FID" else field for field in fields]
     return Columns(pa.schema(fields), tuple(_same if target is None else target[1] for _, target in made))
 
 

@@ -39,7 +39,7 @@ class ParquetSource:
         self._path = path
         with parquet.ParquetFile(path) as file:
             self._schema = file.schema_arrow
-            facts = (self._schema.metadata or {}).get(b"geo")
+            facts = (file.metadata.metadata or {}).get(b"geo")
         if facts is None:
             raise ValueError("it has no metadata of geometry, so it is Parquet, but not GeoParquet")
         described = json.loads(facts)

@@ -175,6 +175,9 @@ class OgrSource:
             self.key: str = meta["fid_column"] or "OGC_FID"
             name = meta["geometry_name"] or "wkb_geometry"
             self.geometry_name: str | None = name if name in reader.schema.names and meta["geometry_type"] else None
+            self.fields = pa.schema([])
+            if self.geometry_name is None:
+                return
             # By place, not by name: a field may have the name of the key or of the geometry.
             self._key_at = reader.schema.names.index(self.key)
             self._geometry_at = len(reader.schema) - 1 - reader.schema.names[::-1].index(name)
@@ -184,12 +187,15 @@ class OgrSource:
 
     def parts(self, size: int) -> Iterator[tuple[NDArray[np.int64], pa.RecordBatch, pa.Array]]:
         """Yield, some features at a time, their ids, attributes, and geometries as WKB."""
+        start = 0
         with self._opened(size) as (_, reader):
             for batch in reader:
                 given = pa.record_batch([batch.column(k) for k in self._fields_at], self._given(batch))
                 fields = pa.record_batch(self._columns.converted(given), self.fields)
                 keys = batch.column(self._key_at).to_numpy(zero_copy_only=False).astype(np.int64)
-                yield keys, fields, batch.column(self._geometry_at)
+                column = sound_geometry(batch.column(self._geometry_at), self._path, self._layer, start)
+                start += len(column)
+                yield keys, fields, column
 
     def linear(self, keys: NDArray[np.int64]) -> Any:
         """Return the geometries of features as WKB without arcs, which only OGR knows how to straighten."""
@@ -207,6 +213,23 @@ class OgrSource:
             use_pyarrow=True,
             datetime_as_string=True,
         )
+
+
+def sound_geometry(column: pa.Array, path: Any, layer: str | None, start: int) -> pa.Array:
+    """Return a column of geometries from OGR, read again in another way where its offsets are wrong.
+
+    GDAL (3.12 at least) hands over such columns for FlatGeobuf with null geometries.
+
+    Args:
+        column: As handed over.
+        path: The layer's file.
+        layer: The layer's name; None for the first.
+        start: Place of the first feature in the layer.
+    """
+    if wkb.is_sound(column):
+        return column
+    again = pyogrio.raw.read(path, layer=layer, columns=[], skip_features=start, max_features=len(column))[2]
+    return pa.array(again, pa.binary())
 
 
 def _surveyed(source: OgrSource | ParquetSource, path: str, what: str, progress: Progress) -> Survey:

@@ -50,11 +50,7 @@ class Heads:
 
 def heads_of(column: Any) -> Heads:
     """Look at a column (n,) of WKB, `pa.BinaryArray` or `pa.LargeBinaryArray`."""
-    wide = pa.types.is_large_binary(column.type)
-    _, ends, data = column.buffers()
-    count = len(column)
-    numbers = np.frombuffer(ends, np.int64 if wide else np.int32)[column.offset : column.offset + count + 1]
-    edges = numbers.astype(np.int64) if count else np.zeros(1, np.int64)
+    count, data, edges = len(column), column.buffers()[2], _edges(column)
     size = np.diff(edges)
     there = (size >= 9) & column.is_valid().to_numpy(zero_copy_only=False)
     code, parts = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
@@ -76,6 +72,11 @@ def heads_of(column: Any) -> Heads:
         filled,
         size,
     )
+
+
+def is_sound(column: Any) -> bool:
+    """Tell whether the offsets of a column of WKB ascend, as they must."""
+    return bool((np.diff(_edges(column)) >= 0).all())
 
 
 def shapely_of(wkb: NDArray[np.object_], heads: Heads) -> tuple[NDArray[np.object_], dict[int, bytes]]:
@@ -102,6 +103,15 @@ def shapely_of(wkb: NDArray[np.object_], heads: Heads) -> tuple[NDArray[np.objec
     return geometry, {int(k): bytes(wkb[k]) for k in lost}
 
 
+def _edges(column: Any) -> NDArray[np.int64]:
+    """Return where each geometry (n + 1) begins and ends in the column's content."""
+    if len(column) == 0:
+        return np.zeros(1, np.int64)
+    kind = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    numbers = np.frombuffer(column.buffers()[1], kind)[column.offset : column.offset + len(column) + 1]
+    return numbers.astype(np.int64)
+
+
 def _words(content: NDArray[np.uint8], starts: NDArray[np.int64], offset: int) -> NDArray[np.uint32]:
     raw = content[starts[:, None] + offset + np.arange(4)]
     little = content[starts] == 1
@@ -111,7 +121,9 @@ def _words(content: NDArray[np.uint8], starts: NDArray[np.int64], offset: int) -
 
 
 def _without_measures(geometry: Any) -> Any:
-    return shapely.transform(geometry, lambda points: points, include_z=bool(geometry.has_z))
+    if not geometry.has_z:
+        return shapely.force_2d(geometry)
+    return shapely.from_wkb(shapely.to_wkb(geometry, output_dimension=3))
 
 
 def _as_polygons(wkb: bytes) -> bytes:
