@@ -31,7 +31,9 @@ def check_files(reader: Reader, entries: Sequence[ChipEntry]) -> None:
         for path in reader.files(entry):
             part, _, name = path.rpartition("/")
             wanted[part] += 1
-            if name not in there.setdefault(part, _names(reader.folder / part)):
+            if part not in there:
+                there[part] = _names(reader.folder / part)
+            if name not in there[part]:
                 missing.setdefault(part, []).append(name)
     if missing:
         lines = [
