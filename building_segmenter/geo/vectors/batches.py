@@ -76,6 +76,15 @@ def wkb_column(batch: Batch, multi: bool) -> pa.BinaryArray:
     return pa.array(wkb, pa.binary())
 
 
+def surely_filled(geometry: NDArray[np.object_]) -> int:
+    """Return how many geometries every format holds: neither null nor empty, and all coordinates finite."""
+    filled = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))
+    points, owner = shapely.get_coordinates(geometry, include_z=True, return_index=True)
+    points[~shapely.has_z(geometry)[owner], 2] = 0.0
+    filled[owner[~np.isfinite(points).all(axis=1)]] = False
+    return int(filled.sum())
+
+
 def _as_multi(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
     made: NDArray[np.object_] = np.full(len(polygons), shapely.MultiPolygon(), object)
     filled = np.flatnonzero(~shapely.is_empty(polygons))

@@ -16,6 +16,7 @@ import shapely
 
 from building_segmenter import scratch
 from building_segmenter.geo.vectors import formats
+from building_segmenter.geo.vectors.batches import surely_filled
 from building_segmenter.geo.vectors.check import check_whole
 from building_segmenter.tasks import VECTOR_SUFFIXES
 
@@ -135,9 +136,7 @@ def _read(path: str, layer: str | None, what: str, near: Callable[[Any], Any] | 
 
 def _write_whole(frame: geopandas.GeoDataFrame, path: Path) -> None:
     _write(frame, path)
-    geometries: Any = frame.geometry.to_numpy()
-    filled = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    check_whole(path, len(frame), int(filled.sum()))
+    check_whole(path, len(frame), surely_filled(np.asarray(frame.geometry.to_numpy(), object)))
 
 
 def _write(frame: geopandas.GeoDataFrame, path: Path) -> None:

@@ -13,11 +13,10 @@ import pyogrio
 
 from building_segmenter import scratch
 from building_segmenter.geo.vectors import formats
-from building_segmenter.geo.vectors.batches import Batch, wkb_column
+from building_segmenter.geo.vectors.batches import Batch, surely_filled, wkb_column
 from building_segmenter.geo.vectors.check import check_whole
 from building_segmenter.geo.vectors.columns import for_ogr, for_parquet
 from building_segmenter.geo.vectors.parquet import write_parquet
-from building_segmenter.geo.vectors.wkb import heads_of
 from building_segmenter.progress import Progress
 
 
@@ -94,7 +93,7 @@ class _Stream:
             for batch in self._batches:
                 wkb = wkb_column(batch, self._multi)
                 self.count += len(wkb)
-                self.filled += int(heads_of(wkb).filled.sum())
+                self.filled += surely_filled(batch.geometry)
                 yield pa.record_batch([*self._columns.converted(batch.fields), wkb], self.schema)
         except BaseException as error:
             # Arrow's stream would turn it into text.
