@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -63,17 +63,21 @@ class WarpedView:
     Args:
         warped: The raster, warped to the grid.
         bands: Bands counted from 1.
+        has_alpha: Its last band was added to tell where it ends.
     """
 
-    def __init__(self, warped: WarpedVRT, bands: tuple[int, ...]) -> None:
-        self._warped, self._bands = warped, bands
+    def __init__(self, warped: WarpedVRT, bands: tuple[int, ...], has_alpha: bool) -> None:
+        self._warped, self._bands, self._has_alpha = warped, bands, has_alpha
+        self._half = _opaque(warped.dtypes[-1] if has_alpha else "uint8") / 2
         self.facts = image_facts(warped, bands)
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """See `View`."""
         source = RasterWindow(*window)
         image = self._warped.read(list(self._bands), window=source)
-        valid = self._warped.dataset_mask(window=source) >= 128
+        # GDAL does not count an alpha band that it added itself as the mask of the others.
+        mask = self._warped.read(self._warped.count, window=source) if self._has_alpha else None
+        valid = (self._warped.dataset_mask(window=source) if mask is None else mask) >= self._half
         if image.dtype.kind == "f":
             valid &= np.isfinite(image).all(axis=0)
         return image, valid
@@ -111,8 +115,10 @@ def second_view(path: str | None, dataset: DatasetReader, grid: ModelGrid) -> It
         if other.crs is None:
             raise MissingCrsError(f"The second image {path} has no CRS.", "Assign its CRS and run again.")
         _check_overlap(other, grid, path)
-        with _warped(other, grid) as warped:
-            yield WarpedView(warped, bands)
+        # Without it the ground beside the raster would pass for black image.
+        has_alpha = all(MaskFlags.all_valid in flags for flags in other.mask_flag_enums)
+        with _warped(other, grid, has_alpha) as warped:
+            yield WarpedView(warped, bands, has_alpha)
 
 
 def _same_pixels(one: DatasetReader, other: DatasetReader) -> bool:
@@ -121,7 +127,12 @@ def _same_pixels(one: DatasetReader, other: DatasetReader) -> bool:
     )
 
 
-def _warped(dataset: DatasetReader, grid: ModelGrid) -> WarpedVRT:
+def _opaque(dtype: str) -> float:
+    """Return the value of an alpha band where it hides nothing."""
+    return float(np.iinfo(dtype).max) if np.dtype(dtype).kind in "iu" else 255.0
+
+
+def _warped(dataset: DatasetReader, grid: ModelGrid, add_alpha: bool) -> WarpedVRT:
     finer = pixel_on_ground(dataset, None)[0] < grid.gsd[0] / _NEAR
     return WarpedVRT(
         dataset,
@@ -130,8 +141,7 @@ def _warped(dataset: DatasetReader, grid: ModelGrid) -> WarpedVRT:
         width=grid.width,
         height=grid.height,
         resampling=Resampling.average if finer else Resampling.bilinear,
-        # Without it the ground beside the raster would pass for black image.
-        add_alpha=is_fully_valid(dataset),
+        add_alpha=add_alpha,
     )
 
 

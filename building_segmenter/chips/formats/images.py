@@ -120,7 +120,7 @@ def read_layers(path: Path) -> NDArray[Any]:
 
 def image_place(path: Path) -> tuple[Affine, Any, tuple[int, int]]:
     """Return the transform, the CRS or None, and width and height of an image file. Errors as `read_image`."""
-    with _opened(path) as dataset:
+    with _opened(path, beside=True) as dataset:
         return dataset.transform, dataset.crs, (dataset.width, dataset.height)
 
 
@@ -131,10 +131,11 @@ def image_facts(path: Path) -> tuple[int, int, int, str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, *, beside: bool = False) -> Iterator[Any]:
+    # Else GDAL lists the whole folder for every chip, to find side files. Pixels need none of them.
+    look = "TRUE" if beside else "EMPTY_DIR"
     try:
-        # Else GDAL lists the whole folder to look for side files, again for every chip.
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=True), rasterio.open(path) as dataset:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=look), rasterio.open(path) as dataset:
             yield dataset
     except RasterioError as error:
         raise InputUnreadableError(f"The chip {path} cannot be read: {error}", "Export the chips again.") from error
