@@ -143,7 +143,7 @@ def test_chips_without_a_label_are_ground(tmp_path):
 
 
 def test_masks_of_two_classes_with_overlaps_and_negatives(tmp_path):
-    export = ArcgisExport(tmp_path / "d", "RCNN_Masks", [(1, "House"), (2, "Barn")])
+    export = ArcgisExport(tmp_path / "d", "RCNN_Masks", [(1, "House"), (2, "Old Barn")])
     labels = export.folder / "labels"
     for index in range(export.count):
         export.image(index)
@@ -157,8 +157,8 @@ def test_masks_of_two_classes_with_overlaps_and_negatives(tmp_path):
         if index % 3 > 1:
             barn = np.zeros((SIDE, SIDE), np.uint8)
             barn[25:30, 25:30] = 1
-            write_raster(labels / "Barn" / f"{index:012d}.tif", barn)
-            named.append(f"Barn\\{index:012d}.tif")
+            write_raster(labels / "Old Barn" / f"{index:012d}.tif", barn)
+            named.append(f"Old Barn\\{index:012d}.tif")
         export.line(index, *named)
     dataset = open_dataset(export.finish())
     assert dataset.labels == {"classes", "instances", "boxes"}

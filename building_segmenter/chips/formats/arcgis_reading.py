@@ -6,6 +6,7 @@ concluded here, and told in `notes`: which chips are for validation, and what a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -28,6 +29,8 @@ from building_segmenter.geo.ground import ground_pixel
 SIDE_FILES = (MAP, DEFINITION, ACCUMULATED)
 """By these ArcGIS knows its exports."""
 
+# Blanks stand between paths, and in names of classes.
+_PATHS = re.compile(r"\s+(?=(?:images2?|labels)[\\/])", re.IGNORECASE)
 _FORMATS = {mode.lower(): name for name, mode in MODES.items()}
 _SAMPLED = 200
 """Images that are read where no side file has the figures of their bands."""
@@ -120,8 +123,8 @@ def _entries(folder: Path, name: str) -> list[ChipEntry]:
         raise InputUnreadableError(f"{folder / MAP} cannot be read: {error}.", "Export the chips again.") from error
     entries = []
     for line in lines:
-        paths = [PureWindowsPath(path).as_posix() for path in line.split()]
-        if paths:
+        paths = [PureWindowsPath(path).as_posix() for path in _PATHS.split(line.strip())]
+        if paths != ["."]:
             labels = tuple(path for path in paths[1:] if path.split("/")[0].lower() != "images2")
             labels = _found_labels(folder, name, paths[0], labels)
             entries.append(ChipEntry(Path(paths[0]).stem, "train", paths[0], labels))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from building_segmenter.errors import DiskFullError, InputUnreadableError, OutputNotWritableError
 
+_ALMOST_NOTHING = 1 << 20
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -26,7 +28,7 @@ def write_parts(path: Path, parts: Iterable[bytes | bytearray | memoryview]) -> 
             for part in parts:
                 _write_all(file, part)
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise not_written(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,10 +61,13 @@ def _write_all(file: Any, part: bytes | bytearray | memoryview) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _not_written(path: Path, error: OSError) -> DiskFullError | OutputNotWritableError:
-    if error.errno in _FULL:
+def not_written(path: Path, error: Exception) -> DiskFullError | OutputNotWritableError:
+    """Return the error that tells why a file could not be written."""
+    number = getattr(error, "errno", None)
+    # A library that wraps the system's errors loses their numbers, so the disk itself is asked.
+    if number in _FULL or (number is None and shutil.disk_usage(path.parent).free < _ALMOST_NOTHING):
         return DiskFullError(f"The disk of {path.parent} is full.", "Free some space, or write to another disk.")
     return OutputNotWritableError(
-        f"The file {path} cannot be written: {error.strerror or error}.",
+        f"The file {path} cannot be written: {getattr(error, 'strerror', None) or error}.",
         "Check that the folder may be written to, and close the file where it is open in another program.",
     )

@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from building_segmenter.chips import manifest
 from building_segmenter.chips.chip import IGNORE, Chip, ExportFacts, WrittenChip
 from building_segmenter.chips.formats import reading
-from building_segmenter.chips.formats.files import write_parts
+from building_segmenter.chips.formats.files import not_written, write_parts
 from building_segmenter.chips.formats.images import check_image_format
 from building_segmenter.chips.formats.parts import PARTS, is_put_together, remove_parts
 from building_segmenter.chips.formats.reading import ChipEntry, Instances, Kind
 from building_segmenter.chips.statistics import ExportStatistics
-from building_segmenter.errors import DiskFullError, InputUnreadableError
+from building_segmenter.errors import InputUnreadableError
 
 TAKES_SECOND_IMAGE = False
 FILE = "chips.h5"
@@ -78,11 +78,7 @@ class Writer:
                 self._copy_chunks(file, entries)
                 self._describe(file, entries, statistics)
         except (OSError, RuntimeError) as error:
-            # HDF5 tells of a full disk in many words, none of which is an error number.
-            raise DiskFullError(
-                f"The file {FILE} could not be written to its end: {error}.",
-                "Free some space, or write to another disk, and run again.",
-            ) from error
+            raise not_written(self._folder / FILE, error) from error
         manifest.write_export_manifest(self._folder, self._facts, entries, statistics)
         remove_parts(self._folder)
 
