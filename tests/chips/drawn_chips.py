@@ -20,9 +20,11 @@ CLASSES = (ChipClass(1, "house", (230, 57, 70)), ChipClass(4, "shed & co", (10, 
 TURNS = {0: NORTH_UP, 90: NORTH_UP @ Affine.rotation(90, (48, 40)), 30: NORTH_UP @ Affine.rotation(30, (48, 40))}
 
 
-def facts(name, *, classes=CLASSES, image_format="tiff", image=None, image2=None, size=SIZE, crs=CRS_FEET):
+def facts(
+    name, *, classes=CLASSES, image_format="tiff", image=None, image2=None, size=SIZE, crs=CRS_FEET, choices=None
+):
     image = image or ImageFacts("uint8", ("Red", "Green", "Blue"), None)
-    choices, sources = {"seed": 1, "validation": 0.25}, {"image": {"name": "a.tif", "sha256": "0"}}
+    choices, sources = {"seed": 1, "validation": 0.25} | (choices or {}), {"image": {"name": "a.tif", "sha256": "0"}}
     return ExportFacts(
         name, image_format, size, size, (0.1524, 0.1524), crs, image, image2, tuple(classes), 0.0, choices, sources
     )
@@ -98,12 +100,12 @@ def houses(rng, count, size=SIZE):
     return drawn
 
 
-def export(folder, name, chips, *, writer=None, **options):
+def export(folder, name, chips, **options):
     """Write chips in a format, as the export does."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     known = facts(name, **options)
-    writer = writer(folder, known) if writer else make_writer(folder, known)
+    writer = make_writer(folder, known)
     entries = [written(writer, chip, known) for chip in chips]
     writer.finish(entries, summarize([entry.statistics for entry in entries], known.classes))
     return folder

@@ -1,5 +1,7 @@
 """Written in a format, read back, rasterized again: the same labels as by rasterizing the polygons directly."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from building_segmenter.chips.chip import ChipClass, ImageFacts
 from building_segmenter.chips.dataset import open_dataset
-from building_segmenter.chips.formats import FORMATS, coco, make_writer
+from building_segmenter.chips.formats import FORMATS, make_writer
 from building_segmenter.errors import BandsError, InvalidParameterError
 
 WITH_CLASSES = ("classified-tiles", "rcnn-masks", "coco", "yolo", "hdf5")
@@ -158,11 +160,12 @@ def test_hundreds_of_objects_on_a_chip(tmp_path, name):
 
 def test_every_object_as_run_lengths_by_choice(tmp_path):
     chips = some_chips()
-
-    def writer(folder, facts):
-        return coco.Writer(folder, facts, run_lengths=True)
-
-    dataset = open_dataset(export(tmp_path / "d", "coco", chips, writer=writer))
+    folder = export(tmp_path / "d", "coco", chips, choices={"segmentation": "run-lengths"})
+    for path in (folder / "annotations").iterdir():
+        annotations = json.loads(path.read_text())["annotations"]
+        assert annotations
+        assert all(set(one["segmentation"]) == {"size", "counts"} for one in annotations)
+    dataset = open_dataset(folder)
     for chip in chips:
         np.testing.assert_array_equal(identities(dataset.read_instances(entry_of(dataset, chip))), chip.instances)
 

@@ -43,12 +43,13 @@ class Writer:
 
     Args:
         folder: The export.
-        facts: Of the export.
-        run_lengths: Write every object as run lengths, not those with holes only.
+        facts: Of the export; the choice `segmentation` is `run-lengths` to write every object so, not those with
+            holes only.
     """
 
-    def __init__(self, folder: Path, facts: ExportFacts, *, run_lengths: bool = False) -> None:
-        self._folder, self._facts, self._run_lengths = folder, facts, run_lengths
+    def __init__(self, folder: Path, facts: ExportFacts) -> None:
+        self._folder, self._facts = folder, facts
+        self._run_lengths = facts.choices.get("segmentation") == "run-lengths"
         self._images = image_set(folder, "images", facts.image_format, facts.tile_size, facts.image, facts.crs)
         self._contacts = contact_set(folder, facts)
         if not is_put_together(folder):
