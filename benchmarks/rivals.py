@@ -103,13 +103,13 @@ def buildingregulariser(**parameters: Any) -> Tool:
 
 def buildingregulariser_grid(coarse: bool) -> Iterator[Tool]:
     """Give the rival with every combination of parameters that is tried."""
-    simplify: tuple[float, ...] = (0.5, 1.0, 1.5) if coarse else (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
-    reductions: tuple[float, ...] = (15,) if coarse else (8, 15, 22)
+    simplify: tuple[float, ...] = (0.5, 1.0, 1.5) if coarse else (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+    reductions: tuple[float, ...] = (15,) if coarse else (10, 15, 20)
     diagonals: tuple[dict[str, Any], ...] = (
         {"allow_45_degree": False},
         *({"allow_45_degree": True, "diagonal_threshold_reduction": less} for less in reductions),
     )
-    parallels: tuple[float, ...] = (1.0, 2.0, 3.0) if coarse else (0.5, 1.0, 2.0, 3.0, 4.0)
+    parallels: tuple[float, ...] = (1.0, 2.0, 3.0) if coarse else (0.5, 1.0, 2.0, 3.0)
     circles: tuple[float, ...] = (0.9,) if coarse else (0.85, 0.9)
     for parallel, tolerance, diagonal, circle in itertools.product(parallels, simplify, diagonals, circles):
         yield buildingregulariser(
