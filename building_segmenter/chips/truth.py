@@ -74,10 +74,11 @@ def labelled(
     ids: NDArray[np.int32], contact: NDArray[np.uint8], values: NDArray[Any], known: NDArray[np.bool_] | None
 ) -> Labels:
     """Return labels from the footprint of every pixel; unknown ground has neither instance nor contact."""
-    label = np.zeros(ids.shape, values.dtype)
-    # Most of the ground is empty.
-    shown = np.flatnonzero(ids)
-    label.ravel()[shown] = values[ids.ravel()[shown]]
+    highest = values.max(initial=0)
+    # One class is the most common case by far, and a comparison much quicker than a look-up.
+    label = (ids > 0).view(np.uint8) if highest == 1 == values[1:].min(initial=1) else values[ids]
+    if known is None and highest < IGNORE:
+        return Labels(label, ids, contact)
     if known is not None:
         label[~known] = IGNORE
     unknown = label == IGNORE
