@@ -314,3 +314,29 @@ def test_broken_side_files_are_named(tmp_path):
     (folder / "esri_model_definition.emd").unlink()
     with pytest.raises(InputNotFoundError, match=r"has neither dataset\.json nor ArcGIS' map\.txt"):
         open_dataset(folder)
+
+
+@pytest.mark.parametrize("name", ["classified-tiles", "rcnn-masks", "pascal-voc", "kitti", "labeled-tiles"])
+def test_our_exports_are_read_as_those_of_arcgis(tmp_path, name):
+    from drawn_chips import export, some_chips
+
+    chips = [chip for chip in some_chips(6) if chip.objects or name != "labeled-tiles"]
+    folder = export(tmp_path / "d", name, chips)
+    ours = open_dataset(folder)
+    (folder / "dataset.json").unlink()
+    theirs = open_dataset(folder)
+    assert (theirs.format, theirs.labels, theirs.size, theirs.bands) == (name, ours.labels, ours.size, ours.bands)
+    assert theirs.gsd == pytest.approx(ours.gsd, rel=2e-3)
+    for band, expected in zip(theirs.statistics, ours.statistics, strict=True):
+        assert band == pytest.approx(expected)
+    assert [one["value"] for one in theirs.classes] == [one["value"] for one in ours.classes]
+    for chip, one, other in zip(chips, ours.chips, theirs.chips, strict=True):
+        np.testing.assert_array_equal(theirs.read_image(other), chip.image)
+        boxes = None if name == "classified-tiles" else theirs.read_boxes(other)
+        if boxes is not None:
+            np.testing.assert_array_equal(boxes.corners, ours.read_boxes(one).corners)
+            np.testing.assert_array_equal(boxes.values, ours.read_boxes(one).values)
+        if name == "classified-tiles":
+            np.testing.assert_array_equal(theirs.read(other)[1], chip.label)
+        if name == "rcnn-masks":
+            np.testing.assert_array_equal(theirs.read_instances(other).numbers, ours.read_instances(one).numbers)

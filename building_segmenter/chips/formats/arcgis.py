@@ -30,6 +30,9 @@ MODES = {
 }
 """MetaDataMode of each of ArcGIS' formats."""
 
+UNKNOWN_CLASS = "unknown"
+"""Name of the class that unknown pixels are to ArcGIS, with the value that they have here."""
+
 _BAND_NAMES = (
     "Red Green Blue Infrared CoastalBlue Yellow RedEdge ShortWaveInfrared NearInfrared NearInfrared_1 NearInfrared_2"
     " MidInfrared MidInfrared_1 MidInfrared_2 Thermal Thermal_1 Thermal_2 Panchromatic PseudoRed PseudoGreen"
@@ -95,7 +98,7 @@ def listed_classes(
         (names[one.value], one.color, figures) for one, figures in zip(facts.classes, statistics.classes, strict=True)
     ]
     if facts.format == "classified-tiles" and statistics.unknown.images:
-        classes.append(("unknown", (128, 128, 128), statistics.unknown))
+        classes.append((UNKNOWN_CLASS, (128, 128, 128), statistics.unknown))
     return classes
 
 

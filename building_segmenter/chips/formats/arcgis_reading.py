@@ -17,7 +17,7 @@ import pyproj
 from affine import Affine
 
 from building_segmenter.chips.chip import IGNORE
-from building_segmenter.chips.formats.arcgis import ACCUMULATED, DEFINITION, MAP, MODES
+from building_segmenter.chips.formats.arcgis import ACCUMULATED, DEFINITION, MAP, MODES, UNKNOWN_CLASS
 from building_segmenter.chips.formats.arcgis_split import split_by_place
 from building_segmenter.chips.formats.files import read_json
 from building_segmenter.chips.formats.images import image_place, read_image
@@ -96,7 +96,8 @@ def _classes(
 ) -> tuple[list[dict[str, Any]], dict[int, int]]:
     """Return the classes but for ground, and the change of values where they do not fit 1..254.
 
-    0 is ground here, and 255 unknown; in ArcGIS 255 may be a class as any other.
+    0 is ground here, and 255 unknown; in ArcGIS 255 may be a class as any other, unless its name says that this
+    program wrote it.
     """
     try:
         listed = [(int(one["Value"]), str(one["Name"]), one.get("Color")) for one in definition.get("Classes", [])]
@@ -106,9 +107,12 @@ def _classes(
         raise InputUnreadableError(
             f"The classes of {folder / DEFINITION} lack or garble {error}.", "Export the chips again."
         ) from error
-    listed = [one for one in listed if one[0] != 0]
-    fits = all(0 < value < IGNORE for value, *_ in listed)
-    values = {} if fits else {value: number for number, (value, *_) in enumerate(listed, 1)}
+    values = {}
+    if (IGNORE, UNKNOWN_CLASS) in [one[:2] for one in listed]:
+        values[IGNORE] = IGNORE
+    listed = [one for one in listed if one[0] not in (0, *values)]
+    if not all(0 < value < IGNORE for value, *_ in listed):
+        values |= {value: number for number, (value, *_) in enumerate(listed, 1)}
     classes = [
         {"value": values.get(value, value), "name": name, "folder": name, "color": color}
         for value, name, color in listed

@@ -79,6 +79,9 @@ class Reader(reading.Reader):
         for value in np.unique(values).tolist():
             if value == GROUND:
                 continue
+            if value == IGNORE == self.description.values.get(IGNORE):
+                label[values == IGNORE] = IGNORE
+                continue
             if value != int(value):
                 raise InputUnreadableError(f"{path} of {self.folder} holds {value}, no class.", "Export it again.")
             label[values == value] = self.description.value(int(value), path)
