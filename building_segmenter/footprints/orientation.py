@@ -36,11 +36,11 @@ class Orientation:
     common: Floats | None = None
     alignment: Alignment | None = None
 
-    def offered(self, start: int, outlines: NDArray[np.object_], strips: Strips) -> Offered | None:
-        """Return what is offered to features that follow each other in the layer; None for nothing at all.
+    def offered(self, rows: NDArray[np.integer], outlines: NDArray[np.object_], strips: Strips) -> Offered | None:
+        """Return what is offered to some features; None for nothing at all.
 
         Args:
-            start: Place of the first in the layer.
+            rows: Their places in the layer.
             outlines: They, in the layer's CRS.
             strips: Strip of each, in which angles count from east. (North of strips differs by 0.025 degrees at most.)
         """
@@ -48,7 +48,7 @@ class Orientation:
         none = np.empty(0, np.intp), np.empty(0)
         places, angles = none if self.alignment is None else self.alignment.directions(outlines, strips)
         free = np.flatnonzero(~np.isin(np.arange(count), places))
-        common = np.full(count, np.nan) if self.common is None else self.common[start : start + count]
+        common = np.full(count, np.nan) if self.common is None else self.common[rows]
         shared = free[np.isfinite(common[free])]
         places = np.concatenate((places, np.repeat(free, len(self.directions)), shared))
         angles = np.concatenate((angles, np.tile(self.directions, len(free)), common[shared]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from building_segmenter.footprints.regularize import Offered, Regularized, Setti
 from building_segmenter.footprints.regularize.heights import heights_from, with_heights
 from building_segmenter.geo.strips import NOWHERE, Ground, Strips
 from building_segmenter.progress import Progress
+
+Regularize = Callable[[NDArray[np.object_], Settings, Progress | None, Offered | None], Regularized]
+"""`regularize_polygons`, or what regularizes polygons with regard to each other."""
 
 _NUMBERS = ("area_m2", "perim_m", "angle_deg", "max_dev_m", "iou", RATIO)
 
@@ -70,6 +73,7 @@ def regularize_outlines(
     strips: Strips | None = None,
     offered: Offered | None = None,
     progress: Progress | None = None,
+    regularize: Regularize = regularize_polygons,
 ) -> Outcome:
     """Regularize outlines in ground metres.
 
@@ -80,6 +84,7 @@ def regularize_outlines(
         strips: Strip (n,) in which each lies, or None for that of the middle of its bounds.
         offered: Directions for each in its strip, tried first.
         progress: Told after each batch, and asked whether to stop.
+        regularize: What does it in ground metres.
 
     Raises:
         CancelledError: The caller asked to stop.
@@ -91,7 +96,7 @@ def regularize_outlines(
     outcome.reason[(strips == NOWHERE) & np.isfinite(bounds).all(axis=1)] = "outside-crs"
     originals = outlines[members]
     plane = ground.to_ground(originals, strips[members])
-    found = regularize_polygons(plane, settings, progress, None if offered is None else offered.taken(members))
+    found = regularize(plane, settings, progress, None if offered is None else offered.taken(members))
     new = np.flatnonzero(found.status == 0)
     if len(new):
         in_layer = ground.to_layer(found.geometry[new], strips[members][new])

@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import shapely
+from numpy.typing import NDArray
 
 from building_segmenter import tasks
 from building_segmenter.footprints.fields import room_for_ours
+from building_segmenter.footprints.grouping import Rows, close_groups, in_order, whole_groups
 from building_segmenter.footprints.orientation import Orientation, orientation_of
-from building_segmenter.footprints.outcome import Outcome, check_somewhere, fields_of, regularize_outlines
-from building_segmenter.footprints.regularize import Settings
-from building_segmenter.geo.strips import Ground, ground_of
+from building_segmenter.footprints.outcome import (
+    Outcome,
+    Regularize,
+    check_somewhere,
+    fields_of,
+    regularize_outlines,
+)
+from building_segmenter.footprints.regularize import Settings, regularize_polygons
+from building_segmenter.geo.strips import NOWHERE, Ground, Strips, ground_of
 from building_segmenter.geo.vectors import (
+    FEATURES,
     Batch,
     LayerSchema,
     PolygonLayer,
@@ -28,6 +37,9 @@ from building_segmenter.geo.vectors import (
 )
 from building_segmenter.progress import Progress
 
+_GAP = 0.1
+"""Metres between the boxes of features that touch, at most: far more than between their walls, which also covers that
+a metre is more degrees farther from the equator."""
 _TYPES = {"vertices": pa.int32(), "status": pa.int32(), "reason": pa.string(), "method": pa.string()}
 
 
@@ -72,14 +84,23 @@ class Run:
         settings: What to do.
         orientation: Directions to offer.
         output: Where they will be written; a GeoPackage keeps feature ids.
+        together: What regularizes features that touch with regard to each other; those of a group are then handed to
+            it together, in one plane. None: each by itself.
 
     Attributes:
         schema: What the result is like.
     """
 
     def __init__(
-        self, layer: PolygonLayer, ground: Ground, settings: Settings, orientation: Orientation, output: str
+        self,
+        layer: PolygonLayer,
+        ground: Ground,
+        settings: Settings,
+        orientation: Orientation,
+        output: str,
+        together: Regularize | None = None,
     ) -> None:
+        self._layer, self._together = layer, together
         self._settings, self._ours = settings, fields_of(settings)
         self._ground, self._orientation = ground, orientation
         self._count, self._reasons = layer.survey.count, Counter[str]()
@@ -99,18 +120,58 @@ class Run:
             InputUnreadableError: No feature lies where the layer's CRS is defined, or reading failed.
             CancelledError: The caller asked to stop.
         """
+        yield from self._each(batches, progress) if self._together is None else self._groups(batches, progress)
+        check_somewhere(set(self._reasons))
+
+    def _each(self, batches: Iterable[Batch], progress: Progress) -> Iterator[Batch]:
         done = 0
         for batch in batches:
-            # On a layer that changes while it is read there may be more than were counted.
-            share = progress.part(min(done / self._count, 1.0), min((done + len(batch)) / self._count, 1.0))
+            rows = np.arange(done, done + len(batch))
             strips = self._ground.strips(shapely.bounds(batch.geometry))
-            offered = self._orientation.offered(done, batch.geometry, strips)
-            outcome = regularize_outlines(
-                batch.geometry, self._ground, self._settings, strips=strips, offered=offered, progress=share
-            )
-            yield self._result(batch, outcome)
+            yield self._regularized(rows, batch, strips, self._share(progress, done, len(batch)))
             done += len(batch)
-        check_somewhere(set(self._reasons))
+
+    def _groups(self, batches: Iterable[Batch], progress: Progress) -> Iterator[Batch]:
+        bounds = self._layer.bounds(progress.part(0.0, 0.1))
+        strips = self._ground.strips(bounds)
+        groups = close_groups(bounds, self._gap(bounds, strips))
+        strips = _strip_of_group(strips, groups)
+
+        def regularized() -> Iterator[tuple[Rows, Batch]]:
+            done = 0
+            for rows, batch in whole_groups(batches, groups, FEATURES):
+                share = self._share(progress.part(0.1, 1.0), done, len(batch))
+                yield rows, self._regularized(rows, batch, strips[rows], share)
+                done += len(batch)
+
+        yield from in_order(regularized(), FEATURES)
+
+    def _regularized(self, rows: Rows, batch: Batch, strips: Strips, progress: Progress) -> Batch:
+        offered = self._orientation.offered(rows, batch.geometry, strips)
+        outcome = regularize_outlines(
+            batch.geometry,
+            self._ground,
+            self._settings,
+            strips=strips,
+            offered=offered,
+            progress=progress,
+            regularize=self._together or regularize_polygons,
+        )
+        return self._result(batch, outcome)
+
+    def _gap(self, bounds: NDArray[np.float64], strips: Strips) -> float:
+        """Return the distance of features that touch in units of the layer, at its first feature."""
+        there = np.flatnonzero(strips != NOWHERE)[:1]
+        if len(there) == 0:
+            return 0.0
+        middle = shapely.points((bounds[there, :2] + bounds[there, 2:]) / 2)
+        around = shapely.buffer(self._ground.to_ground(middle, strips[there]), _GAP)
+        box = shapely.bounds(self._ground.to_layer(around, strips[there]))[0]
+        return float(max(box[2] - box[0], box[3] - box[1]) / 2)
+
+    def _share(self, progress: Progress, done: int, count: int) -> Progress:
+        # Of a layer that changes while it is read there may be more than were counted.
+        return progress.part(min(done / self._count, 1.0), min((done + count) / self._count, 1.0))
 
     def told(self, progress: Progress) -> dict[str, Any]:
         """Return the figures of the run, and log what was kept."""
@@ -129,6 +190,15 @@ class Run:
         columns += [batch.fields.column(k) for k in self._stay]
         columns += [_column(outcome, name) for name in self._ours]
         return Batch(outcome.geometry, pa.record_batch(columns, self.schema.fields), None, batch.odd)
+
+
+def _strip_of_group(strips: Strips, groups: NDArray[np.int64]) -> Strips:
+    """Return strips in which all members of a group with a place have that of the first."""
+    there = np.flatnonzero(strips != NOWHERE)
+    _, first, which = np.unique(groups[there], return_index=True, return_inverse=True)
+    shared = strips.copy()
+    shared[there] = strips[there][first][which]
+    return shared
 
 
 def _column(outcome: Outcome, name: str) -> pa.Array:

@@ -78,11 +78,11 @@ def test_lines_come_before_neighbours_and_preferences():
     outlines = np.array([house(0, 2, 0), house(0, 500, 0), None], object)
     alignment = Alignment(geopandas.GeoSeries([shapely.LineString([(-50, 0), (50, 10)])]), PLANE, 10.0)
     orientation = Orientation((30.0, 75.0), np.array([np.nan, 5.0, 6.0, np.nan]), alignment)
-    offered = orientation.offered(1, outlines, PLANE.strips(shapely.bounds(outlines)))
+    offered = orientation.offered(np.array([1, 2, 3]), outlines, PLANE.strips(shapely.bounds(outlines)))
     assert list(offered.ends) == [0, 1, 4, 6]
     assert offered.angles[0] == pytest.approx(np.degrees(np.arctan2(10, 100)))
     assert list(offered.angles[1:]) == [30.0, 75.0, 6.0, 30.0, 75.0]
-    assert Orientation().offered(0, outlines, PLANE.strips(shapely.bounds(outlines))) is None
+    assert Orientation().offered(np.arange(3), outlines, PLANE.strips(shapely.bounds(outlines))) is None
 
 
 def directed(outlines, chord=3.0):

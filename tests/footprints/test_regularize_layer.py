@@ -9,14 +9,18 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
+from pyproj import Transformer
 from shapely.affinity import rotate, translate
 
 from building_segmenter import tasks
 from building_segmenter.errors import CancelledError, MissingCrsError
 from building_segmenter.footprints.layer import regularize_layer
-from building_segmenter.footprints.regularize import REASONS, Settings
-from building_segmenter.footprints.streaming import regularize_footprints
+from building_segmenter.footprints.orientation import Orientation
+from building_segmenter.footprints.regularize import REASONS, Settings, regularize_polygons
+from building_segmenter.footprints.streaming import Run, regularize_footprints
 from building_segmenter.geo.ground import local_frame, scaled_frame
+from building_segmenter.geo.strips import ground_of
+from building_segmenter.geo.vectors import joined, open_polygons
 from building_segmenter.progress import Progress, SilentSink
 
 LON, LAT = -84.4, 33.7
@@ -351,3 +355,32 @@ def test_a_task_cancelled_before_it_begins_does_nothing(tmp_path):
     with pytest.raises(CancelledError):
         regularize_footprints(options, Progress(cancelled=cancelled))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_features_that_touch_are_handed_over_together_and_in_one_plane(tmp_path):
+    """Rows of houses strewn over a file, one row across the border of two strips: groups are whole, order stays."""
+    rows = [(row, k) for row in range(40) for k in range(5)]
+    border = Transformer.from_crs("EPSG:4326", UTM, always_xy=True).transform(-84.35, 33.7)
+    houses = {
+        (row, k): shapely.box(
+            border[0] - 30 + 12 * k, border[1] + 40 * row, border[0] - 18 + 12 * k, border[1] + 40 * row + 9
+        )
+        for row, k in rows
+    }
+    order = np.random.default_rng(2).permutation(len(rows))
+    names = [rows[k] for k in order]
+    layer([houses[name] for name in names], row=[row for row, _ in names]).to_file(tmp_path / "in.gpkg")
+    seen = []
+
+    def together(plane, settings, progress, offered):
+        seen.append(plane)
+        return regularize_polygons(plane, settings, progress, offered)
+
+    source = open_polygons(str(tmp_path / "in.gpkg"))
+    run = Run(source, ground_of(source.crs), Settings(), Orientation(), "out.shp", together)
+    made = joined(list(run.results(source.batches(16), Progress())))
+    assert made.fields["row"].to_pylist() == [row for row, _ in names]
+    assert [shape.distance(houses[name]) for shape, name in zip(made.geometry, names, strict=True)] == [0] * len(names)
+    for plane in seen:
+        joints = sum(len(shapely.STRtree(plane).query(shape, predicate="dwithin", distance=1e-6)) for shape in plane)
+        assert joints == len(plane) // 5 * 13, "a row was cut, or lies in two planes"

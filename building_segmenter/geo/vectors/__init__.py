@@ -7,11 +7,12 @@ size in batches), `parquet`, and below them `batches`, `columns`, `wkb`.
 from building_segmenter.geo.vectors.ahead import ahead
 from building_segmenter.geo.vectors.batches import Batch, joined
 from building_segmenter.geo.vectors.formats import driver_of
-from building_segmenter.geo.vectors.reading import PolygonLayer, Survey, open_polygons
+from building_segmenter.geo.vectors.reading import FEATURES, PolygonLayer, Survey, open_polygons
 from building_segmenter.geo.vectors.whole import check_vector_output, read_lines, read_polygons, write_polygons
 from building_segmenter.geo.vectors.writing import LayerSchema, free_name, write_batches
 
 __all__ = [
+    "FEATURES",
     "Batch",
     "LayerSchema",
     "PolygonLayer",
