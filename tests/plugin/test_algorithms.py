@@ -185,6 +185,53 @@ def test_a_filter_on_a_file_is_kept(provider, fake_worker, place):
     assert features_of(request(kept)["options"]["input"]) == [1, 2]
 
 
+def memory_lines():
+    layer = QgsVectorLayer("LineString?crs=EPSG:4326&field=n:integer", "straßen", "memory")
+    features = []
+    for number in range(3):
+        feature = QgsFeature(layer.fields())
+        feature["n"] = number
+        feature.setGeometry(QgsGeometry.fromWkt(f"LINESTRING(15 {40 + number}, 15.1 {40 + number})"))
+        features.append(feature)
+    layer.dataProvider().addFeatures(features)
+    return layer
+
+
+def test_lines_to_align_with_cross_the_border_like_polygons(provider, fake_worker, place):
+    kept = fake_worker()
+    lines = memory_lines()
+    lines.selectByIds([1, 3])
+    QgsProject.instance().addMapLayer(lines)
+    values = {"ALIGNMENT": QgsProcessingFeatureSourceDefinition(lines.id(), True), "ALIGNMENT_TOLERANCE": 8.0}
+    values |= {"DIRECTIONS": "12.5, 57.5", "NEIGHBOR_DISTANCE": 30}
+    run(provider, "regularizefootprints", {"INPUT": memory_polygons(), "OUTPUT": str(place / "r.gpkg"), **values})
+    QgsProject.instance().removeMapLayer(lines)
+    sent = request(kept)["options"]
+    assert features_of(sent["alignment"]) == [0, 2] and features_of(sent["input"]) == [0, 1, 2]
+    assert (sent["alignment_tolerance"], sent["neighbor_distance"], sent["directions"]) == (8.0, 30.0, [12.5, 57.5])
+
+
+def test_a_file_of_lines_is_named_and_points_are_refused(provider, fake_worker, place):
+    kept = fake_worker()
+    polygons, lines = saved(memory_polygons(), place / "p.gpkg"), saved(memory_lines(), place / "l.gpkg")
+    run(provider, "regularizefootprints", {"INPUT": polygons, "ALIGNMENT": lines, "OUTPUT": str(place / "r.gpkg")})
+    assert request(kept)["options"]["alignment"].startswith(lines)
+    wrong = {"INPUT": polygons, "ALIGNMENT": str(place / "missing.gpkg"), "OUTPUT": str(place / "r.gpkg")}
+    assert "ALIGNMENT" in refusal(provider, "regularizefootprints", wrong)
+    text = {"INPUT": polygons, "DIRECTIONS": "north", "OUTPUT": str(place / "r.gpkg")}
+    assert "DIRECTIONS" in refusal(provider, "regularizefootprints", text)
+
+
+def test_a_layer_of_a_database_is_exported(provider, fake_worker, place):
+    kept = fake_worker()
+    path = saved(memory_polygons(), place / "base.sqlite", "SQLite", ["SPATIALITE=YES"])
+    layer = QgsVectorLayer(f"dbname='{path}' table=\"base\" (geometry)", "base", "spatialite")
+    if not layer.isValid():
+        pytest.skip("this QGIS opens no SpatiaLite")
+    run(provider, "regularizefootprints", {"INPUT": layer, "OUTPUT": str(place / "r.gpkg")})
+    assert features_of(request(kept)["options"]["input"]) == [0, 1, 2]
+
+
 def test_a_layer_of_a_file_is_named_and_not_copied(provider, fake_worker, place):
     kept = fake_worker()
     path = saved(memory_polygons(), place / "footprints ä.gpkg")
@@ -358,9 +405,10 @@ def test_probabilities_are_loaded_with_a_ramp(provider, fake_worker, image, plac
     assert (loaded.renderer().classificationMin(), loaded.renderer().classificationMax()) == (0.0, 1.0)
 
 
-def saved(layer, path):
+def saved(layer, path, driver="GPKG", database_options=()):
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.layerName = path.stem
+    options.driverName, options.datasourceOptions = driver, list(database_options)
     written = QgsVectorFileWriter.writeAsVectorFormatV2(
         layer, str(path), QgsProject.instance().transformContext(), options
     )
