@@ -152,6 +152,7 @@ def test_a_parser_of_yolo_reads_the_polygons(tmp_path, turn):
     folder = export(tmp_path / "d", "yolo", chips)
     data = yaml_of(folder / "data.yaml")
     assert data["names"] == {0: "house", 1: "shed & co"}
+    assert set(data) == {"train", "val", "names"}
     for chip in chips:
         part = data["train" if chip.split == "train" else "val"]
         assert (folder / part / f"{chip.name}.tif").is_file()

@@ -132,8 +132,8 @@ def image_facts(path: Path) -> tuple[int, int, int, str]:
 
 @contextmanager
 def _opened(path: Path, *, beside: bool = False) -> Iterator[Any]:
-    # Else GDAL lists the whole folder for every chip, to find side files. Pixels need none of them.
-    look = "TRUE" if beside else "EMPTY_DIR"
+    # Else GDAL lists the whole folder for every chip, to find side files. A TIFF's pixels need none.
+    look = "EMPTY_DIR" if path.suffix.lower() in (".tif", ".tiff") and not beside else "TRUE"
     try:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=look), rasterio.open(path) as dataset:
             yield dataset

@@ -69,7 +69,8 @@ class Writer:
         splits = {"train": "train" if "train" in there else "validation"}
         splits["val"] = "validation" if "validation" in there else "train"
         paths = "".join(f"{key}: images/{SPLITS[split]}\n" for key, split in splits.items())
-        write_text(self._folder / "data.yaml", f"path: .\n{paths}names:\n{names}")
+        # Without `path`, which Ultralytics would look for where it was started, paths begin at the file itself.
+        write_text(self._folder / "data.yaml", f"{paths}names:\n{names}")
         write_object_table(self._folder, entries)
         manifest.write_export_manifest(self._folder, self._facts, entries, statistics)
 
