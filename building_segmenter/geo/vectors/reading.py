@@ -21,7 +21,6 @@ from building_segmenter.progress import Progress
 FEATURES = 8192
 """Features in a batch: a moment's work, and some megabytes."""
 _BYTES = 32 << 20
-_LOOK = 65_536
 _AREAL = {3, 6, 7, 10, 12, 13, 14, 15, 16, 17}
 _MANY = {6, 12, 15, 16}
 
@@ -237,7 +236,7 @@ def _surveyed(source: OgrSource | ParquetSource, path: str, what: str, progress:
     keys: list[Any] = []
     named: dict[str, list[Any]] = {name: [] for name in source.fields.names if name.lower() == "fid"}
     timed = [column.name for column in source.fields if is_datetime(column)]
-    parts = source.parts(_LOOK)
+    parts = source.parts(FEATURES)
     while True:
         progress.check()
         try:

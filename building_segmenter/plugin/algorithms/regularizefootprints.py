@@ -20,6 +20,10 @@ Each outline is solved as a whole: of all outlines within the tolerance, the one
 the input is taken. The result stays within the tolerance of the input, and the input within the tolerance of the
 result. A good tolerance is 2 to 4 pixels of the image that the footprints come from.
 
+Footprints can be given directions to try first: that of a road or parcel boundary beside them (Alignment lines),
+directions that you know (Preferred directions), and the common one of their neighbours (Neighbour distance), which
+makes rows of rough outlines agree. Where an outline fits its own direction far better, it keeps it.
+
 No feature is lost: where no outline fits, the original is kept with status 1, and the field reason says why. Status 0
 is a regularized footprint. All fields of the input are kept. If only some features are selected, tick Selected
 features only.
