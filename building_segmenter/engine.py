@@ -20,6 +20,11 @@ _FUNCTIONS: dict[type[tasks.Task], tuple[str, str]] = {
     tasks.ExtractBuildings: ("building_segmenter.footprints.extract", "extract_buildings"),
 }
 
+_REPORTS: dict[type[tasks.Task], tuple[str, str]] = {
+    tasks.ExportChips: ("building_segmenter.reports.chips", "write_contact_sheet"),
+}
+"""Reports on finished results, of tasks whose room lies above that of reports."""
+
 
 def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
     """Run a task to its end and return its result: output paths and a few figures, ready for JSON.
@@ -38,6 +43,11 @@ def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
     outputs.check_outputs(task)
     module, function = _FUNCTIONS[type(task)]
     result: dict[str, Any] = getattr(importlib.import_module(module), function)(task, progress)
+    report = getattr(task, "report", None)
+    if type(task) in _REPORTS and report:
+        module, function = _REPORTS[type(task)]
+        getattr(importlib.import_module(module), function)(task, progress)
+        result["report"] = report
     return result
 
 

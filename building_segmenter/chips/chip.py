@@ -69,7 +69,8 @@ class Chip:
         contact: (height, width) uint8: 1 where two buildings meet, of whatever class; 0 where unknown.
         instances: (height, width) int32: id of the object that a pixel shows, the upper one where footprints
             overlap; 0 on ground and where unknown.
-        objects: All objects with known pixels on the chip, by id; every id in `instances` is one of theirs.
+        objects: All objects that hold the centre of a known pixel, by id, also those under others; every id in
+            `instances` is one of theirs.
         transform: From the chip's pixels to `crs`; of a turned chip it is a turned one.
         crs: CRS of the raster, or None.
         number: Place in the export, from 0.

@@ -17,9 +17,6 @@ from building_segmenter.chips.turning import in_chip, quarter_turned, turned_ima
 from building_segmenter.rasters.grid import ModelGrid
 from building_segmenter.rasters.overlay import PixelPolygons
 
-_SMALLEST_HIDDEN_PX = 0.5
-"""Area from which an object counts that shows no pixel: it is smaller than one, or lies under others."""
-
 
 @dataclass(frozen=True)
 class Cutter:
@@ -121,18 +118,17 @@ def _polygonal(geometry: Any) -> Any:
 
 
 def _shows(polygon: Any, index: int, labels: Labels) -> bool:
-    """Tell whether an object has a known pixel of its own, or is hidden under another on known ground."""
+    """Tell whether an object holds the centre of a known pixel, also one that shows another object above it."""
     if polygon.is_empty:
         return False
     left, top, right, bottom = polygon.bounds
     rows, columns = slice(int(top), int(np.ceil(bottom))), slice(int(left), int(np.ceil(right)))
     if (labels.instances[rows, columns] == index).any():
         return True
-    if polygon.area < _SMALLEST_HIDDEN_PX:
-        return False
-    inner = polygon.representative_point()
-    height, width = labels.label.shape
-    return bool(labels.label[min(int(inner.y), height - 1), min(int(inner.x), width - 1)] != IGNORE)
+    # It may hold no pixel's centre, or lie under others.
+    window = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+    alone = PixelPolygons(np.array([polygon], object)).burn(window, np.array([0]), np.array([1]))
+    return bool((labels.label[rows, columns][alone > 0] != IGNORE).any())
 
 
 def _without(labels: Labels, kept: tuple[ChipObject, ...], values: NDArray[Any]) -> Labels:
