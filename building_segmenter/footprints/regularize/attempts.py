@@ -54,6 +54,7 @@ class Parts:
 
     `score` compares results for one polygon: corners, plus a weight for the mean squared deviation. `slant` is the
     longest stretch of the outline off the axes, in metres, and `free` the corners that walls of any direction need.
+    `radius` is the smallest of a polygon's circles.
     """
 
     geometry: Geometries
@@ -66,6 +67,7 @@ class Parts:
     score: NDArray[np.float64]
     slant: NDArray[np.float64]
     free: NDArray[np.float64]
+    radius: NDArray[np.float64]
 
     @classmethod
     def none(cls, count: int, method: str = "") -> Parts:
@@ -74,8 +76,14 @@ class Parts:
             np.full(count, None, object),
             np.full(count, "no-outline", object),
             np.full(count, method, object),
-            *(np.full(count, np.nan) for _ in range(4)),
-            *(np.full(count, np.inf) for _ in range(3)),
+            angle=np.full(count, np.nan),
+            deviation=np.full(count, np.nan),
+            iou=np.full(count, np.nan),
+            area_ratio=np.full(count, np.nan),
+            score=np.full(count, np.inf),
+            slant=np.full(count, np.inf),
+            free=np.full(count, np.inf),
+            radius=np.full(count, np.nan),
         )
 
     def put(self, where: Any, other: Parts) -> None:
@@ -147,18 +155,23 @@ def regularized_batch(outlines: Outlines, settings: Settings) -> Parts:
 
 
 def _automatic(outlines: Outlines, settings: Settings) -> Parts:
-    """Take the circle where the outline is round, else the simplest of the methods that is accepted."""
-    found = _circles(outlines, settings, surely=True)
-    rest = np.flatnonzero(found.reason != "")
-    if len(rest):
-        found.put(rest, _straight(outlines.taken(rest), settings, "right-angles", any_direction=False))
-        found.improved_by(rest, _circles(outlines.taken(rest), settings))
-    for method in ("right-angles-and-diagonals", "any-angle"):
-        doubtful = np.flatnonzero(_worth_another_try(found.reason) | _looks_slanted(found, settings))
-        if len(doubtful):
-            # The direction of the right angles serves the diagonals too.
-            known = outlines.taken(doubtful).offered_first(found.angle[doubtful])
-            found.improved_by(doubtful, _straight(known, settings, method, any_direction=False))
+    """Take the circle where the outline is round, else the simplest of the methods that is accepted.
+
+    Where right angles serve badly, one optimisation over walls of all directions decides, in which diagonals cost
+    more than right angles, and free walls more than diagonals.
+    """
+    circles = _circles(outlines, settings)
+    found = circles.taken(np.arange(len(outlines.polygons)))
+    rest = np.flatnonzero((found.reason != "") | ~(found.radius >= _SURELY_ROUND * settings.tolerance))
+    if len(rest) == 0:
+        return found
+    found.put(rest, _straight(outlines.taken(rest), settings, "right-angles", any_direction=False))
+    found.improved_by(rest, circles.taken(rest))
+    doubtful = np.flatnonzero(_worth_another_try(found.reason) | _looks_slanted(found, settings))
+    if len(doubtful):
+        # The direction of the right angles serves the other walls too.
+        known = outlines.taken(doubtful).offered_first(found.angle[doubtful])
+        found.improved_by(doubtful, _straight(known, settings, "any-angle", any_direction=False))
     failed = np.flatnonzero(_worth_another_try(found.reason))
     if len(failed):
         found.improved_by(failed, _straight(outlines.taken(failed), settings, "right-angles", any_direction=True))
@@ -232,6 +245,9 @@ def _attempt(outlines: Outlines, settings: Settings, method: Method, scale: floa
     result = Parts.none(len(outlines.polygons), method)
     result.angle, result.deviation = np.degrees(figures[:, 0]), figures[:, 1]
     result.score, result.slant, result.free = figures[:, 2], figures[:, 3], figures[:, 4]
+    if method == "any-angle" and settings.method == "auto":
+        used = np.nan_to_num(figures[:, 5], nan=solve.ANY).astype(int)
+        result.method = np.array(list(_WALLS), object)[used]
     result.reason = np.array([_outcome(outcome, method) for outcome in outcomes], object)
     solved = np.flatnonzero(outcomes == solve.DONE)
     if len(solved):
@@ -291,32 +307,24 @@ def _is_staircase(new: Geometries, free: NDArray[np.float64]) -> NDArray[np.bool
     return verdict
 
 
-def _circles(outlines: Outlines, settings: Settings, *, surely: bool = False) -> Parts:
-    """Fit a circle to every ring.
-
-    Args:
-        outlines: The polygons.
-        settings: Tolerance and radii.
-        surely: Take only what cannot be a rectangle as well.
-    """
+def _circles(outlines: Outlines, settings: Settings) -> Parts:
+    """Fit a circle to every ring."""
     coordinates, masses, rings, polygons = outlines.ragged()
-    circles = fitted_circles(coordinates, masses, rings)
+    limit = np.finfo(float).max if settings.tolerance_type == "area-ratio" else settings.tolerance
+    circles = fitted_circles(coordinates, masses, rings, limit)
     result = Parts.none(len(outlines.polygons), "circle")
     result.slant[:] = 0.0
-    by_share = settings.tolerance_type == "area-ratio"
-    limit = np.inf if by_share else settings.tolerance
-    for k in range(len(outlines.polygons)):
+    farthest = np.maximum.reduceat(circles[:, 3], polygons[:-1])
+    result.reason[:] = "not-round"
+    for k in np.flatnonzero(farthest <= limit):
         found = circles[polygons[k] : polygons[k + 1]]
-        if not (found[:, 3] <= limit).all() or not np.isfinite(found).all():
-            result.reason[k] = "not-round"
-        elif not ((found[:, 2] >= settings.min_radius) & (found[:, 2] <= settings.max_radius)).all():
+        if not ((found[:, 2] >= settings.min_radius) & (found[:, 2] <= settings.max_radius)).all():
             result.reason[k] = "radius"
-        elif surely and (found[:, 2] < _SURELY_ROUND * settings.tolerance).any():
-            result.reason[k] = "not-round"
         else:
             result.reason[k] = ""
             spread = (found[:, 4] * found[:, 2]).sum() / found[:, 2].sum() / settings.tolerance**2
             result.score[k] = _ROUND_CORNERS * len(found) + solve.CORNERS_FOR_SPREAD * spread
+            result.radius[k] = found[:, 2].min()
             result.geometry[k], result.deviation[k] = _round_polygon(found, settings)
     _check_circles(outlines.polygons, result, settings)
     return result

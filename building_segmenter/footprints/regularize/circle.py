@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from building_segmenter.footprints.regularize.compiled import kernel
-from building_segmenter.footprints.regularize.outline import cleaned, densified, perimeter
+from building_segmenter.footprints.regularize.outline import cleaned, densified, length_of, perimeter
 
 _FEWEST_SIDES, _MOST_SIDES = 72, 720
 _ROUNDS = 6
 
 
 @kernel
-def fitted_circles(points: Any, masses: Any, rings: Any) -> Any:
+def fitted_circles(points: Any, masses: Any, rings: Any, limit: float) -> Any:
     """Return centre x and y, radius, largest and mean squared radial deviation (r, 5) of the circle of each ring.
 
     The algebraic fit (Kasa 1976) is refined by Gauss-Newton steps on the radial deviations. Infinite deviations where
@@ -27,6 +27,7 @@ def fitted_circles(points: Any, masses: Any, rings: Any) -> Any:
         points: Corners (n, 2) of closed rings.
         masses: Weight (n,) of each point.
         rings: Offsets (r + 1,) of rings into the corners.
+        limit: Largest deviation of interest: where the algebraic fit has twice as much, it is not refined.
     """
     count = len(rings) - 1
     circles = np.full((count, 5), np.inf)
@@ -41,6 +42,8 @@ def fitted_circles(points: Any, masses: Any, rings: Any) -> Any:
         cx, cy, radius = _algebraic(x, y, weights)
         if not radius < np.inf:
             continue
+        if _deviations(x, y, weights, cx, cy, radius)[0] > 2 * limit:
+            continue
         cx, cy, radius = _refined(x, y, weights, cx, cy, radius)
         circles[k, 0], circles[k, 1], circles[k, 2] = cx + x0, cy + y0, radius
         circles[k, 3], circles[k, 4] = _deviations(x, y, weights, cx, cy, radius)
@@ -53,8 +56,8 @@ def _weights(ring: Any) -> Any:
     weights = np.empty(n)
     for k in range(n):
         after = (k + 1) % n
-        before = math.hypot(ring[0, k] - ring[0, k - 1], ring[1, k] - ring[1, k - 1])
-        behind = math.hypot(ring[0, after] - ring[0, k], ring[1, after] - ring[1, k])
+        before = length_of(ring[0, k] - ring[0, k - 1], ring[1, k] - ring[1, k - 1])
+        behind = length_of(ring[0, after] - ring[0, k], ring[1, after] - ring[1, k])
         weights[k] = ring[2, k] * (before + behind) / 2
     return weights / weights.sum()
 
@@ -108,8 +111,8 @@ def _deviations(x: Any, y: Any, weights: Any, cx: float, cy: float, radius: floa
         dx, dy = bx - ax, by - ay
         length = dx * dx + dy * dy
         share = min(max(-(ax * dx + ay * dy) / length, 0.0), 1.0) if length > 0 else 0.0
-        nearest = math.hypot(ax + share * dx, ay + share * dy)
-        farthest = math.hypot(bx, by)
+        nearest = length_of(ax + share * dx, ay + share * dy)
+        farthest = length_of(bx, by)
         worst = max(worst, abs(farthest - radius), abs(nearest - radius))
         squares += weights[k] * (farthest - radius) ** 2
     if abs(turns) < math.pi:

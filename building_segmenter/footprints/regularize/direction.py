@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from building_segmenter.footprints.regularize.compiled import kernel
-from building_segmenter.footprints.regularize.outline import break_points
+from building_segmenter.footprints.regularize.outline import break_points, length_of
 
 QUARTER = math.pi / 2
 _OFF_AXIS = math.radians(15.0)
@@ -33,7 +33,7 @@ def chord_direction(x: Any, y: Any, chord: float) -> Any:
     arc = np.zeros(2 * n + 1)
     for k in range(2 * n):
         a, b = k % n, (k + 1) % n
-        arc[k + 1] = arc[k] + math.hypot(x[b] - x[a], y[b] - y[a])
+        arc[k + 1] = arc[k] + length_of(x[b] - x[a], y[b] - y[a])
     sine = cosine = 0.0
     end = 1
     for k in range(n):
@@ -41,7 +41,7 @@ def chord_direction(x: Any, y: Any, chord: float) -> Any:
         while end < k + n - 1 and arc[end] - arc[k] < chord:
             end += 1
         dx, dy = x[end % n] - x[k], y[end % n] - y[k]
-        length = math.hypot(dx, dy)
+        length = length_of(dx, dy)
         straight = (length / (arc[end] - arc[k])) ** 2 if arc[end] > arc[k] else 0.0
         if length == 0.0:
             continue
@@ -61,7 +61,7 @@ def longest_wall(x: Any, y: Any, deviation: float) -> Any:
     longest, angle = 0.0, 0.0
     for k in range(n):
         a, b = corners[k], corners[(k + 1) % n]
-        length = math.hypot(x[b] - x[a], y[b] - y[a])
+        length = length_of(x[b] - x[a], y[b] - y[a])
         if length > longest:
             longest, angle = length, math.atan2(y[b] - y[a], x[b] - x[a])
     return folded(angle)
@@ -80,7 +80,7 @@ def longest_slant(x: Any, y: Any, angle: float, tolerance: float) -> Any:
         a, b = corners[k], corners[(k + 1) % n]
         dx, dy = x[b] - x[a], y[b] - y[a]
         if abs(folded(math.atan2(dy, dx) - angle)) > _OFF_AXIS:
-            longest = max(longest, math.hypot(dx, dy))
+            longest = max(longest, length_of(dx, dy))
     return longest
 
 
@@ -93,7 +93,7 @@ def tightest_rectangle(x: Any, y: Any) -> Any:
     for k in range(n):
         a, b = hull[k], hull[(k + 1) % n]
         dx, dy = x[b] - x[a], y[b] - y[a]
-        length = math.hypot(dx, dy)
+        length = length_of(dx, dy)
         if length == 0.0:
             continue
         dx, dy = dx / length, dy / length

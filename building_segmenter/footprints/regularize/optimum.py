@@ -40,11 +40,16 @@ OPEN = 9
 """Kind of the missing wall before the first of an open chain."""
 
 KINDS = 10
+
+WORTH_A_LAP = 0.005
+"""Share of the cost of a corner that a lap must have gained for one more to be tried."""
+
 _NOWHERE = 1e30
 _HALF = math.sqrt(0.5)
 
-U, V, LENGTH, SUM_U, SUM_V, SUM_UU, SUM_VV, LOW_U, HIGH_U, LOW_V, HIGH_V = range(11)
-SUM_UV, D1, D3, LOW_D1, HIGH_D1, LOW_D3, HIGH_D3 = range(11, 18)
+ALONG, LOW, HIGH = 0, 4, 8
+LENGTH, SUM_U, SUM_V, SUM_UU, SUM_VV, SUM_UV = range(12, 18)
+U, V, LOW_U, LOW_V, HIGH_U, HIGH_V = ALONG, ALONG + 2, LOW, LOW + 2, HIGH, HIGH + 2
 """Columns of a turned outline: see `turned`."""
 
 
@@ -62,14 +67,15 @@ def turned(x: Any, y: Any, breaks: Any, sums: Any, angle: float, slanted: bool, 
         closed: Whether the outline is a ring; otherwise there is one lap, of n - 1 steps.
 
     Returns:
-        Array (2 n + 1, 11 or 18), a row for each break point, with columns as named above: u and v; running integrals
-        of 1, u, v, uu, vv; lowest and highest u and v of the outline between the break point and the next; then the
-        integral of uv, the coordinates along the two diagonals, and their lowest and highest.
+        Array (2 n + 1, 18), a row for each break point. From `ALONG`, `LOW` and `HIGH` on there are four columns, for
+        the axis u, the diagonal, the axis v, and the other diagonal: the coordinate along it, and the lowest and
+        highest of the outline between the break point and the next. Then the running integrals of 1, u, v, uu, vv
+        and uv. What only slanted walls need is left out without `slanted`.
     """
     points, n = len(x), len(breaks)
     c, s = math.cos(angle), math.sin(angle)
     laps = 2 * n + 1 if closed else n
-    ring = np.empty((laps, 18 if slanted else 11))
+    ring = np.empty((laps, 18))
     for k in range(laps):
         p = breaks[k % n]
         u, v = c * x[p] + s * y[p], c * y[p] - s * x[p]
@@ -80,7 +86,7 @@ def turned(x: Any, y: Any, breaks: Any, sums: Any, angle: float, slanted: bool, 
         ring[k, SUM_VV] = c * c * syy - 2 * c * s * sxy + s * s * sxx
         if slanted:
             ring[k, SUM_UV] = (c * c - s * s) * sxy + c * s * (syy - sxx)
-            ring[k, D1], ring[k, D3] = _HALF * (u + v), _HALF * (v - u)
+            ring[k, ALONG + 1], ring[k, ALONG + 3] = _HALF * (u + v), _HALF * (v - u)
     for k in range(n if closed else n - 1):
         low_u = low_v = low_1 = low_3 = np.inf
         high_u = high_v = high_1 = high_3 = -np.inf
@@ -97,8 +103,8 @@ def turned(x: Any, y: Any, breaks: Any, sums: Any, angle: float, slanted: bool, 
         for lap in range(k, min(k + n + 1, laps), n):
             ring[lap, LOW_U], ring[lap, HIGH_U], ring[lap, LOW_V], ring[lap, HIGH_V] = low_u, high_u, low_v, high_v
             if slanted:
-                ring[lap, LOW_D1], ring[lap, HIGH_D1] = low_1, high_1
-                ring[lap, LOW_D3], ring[lap, HIGH_D3] = low_3, high_3
+                ring[lap, LOW + 1], ring[lap, HIGH + 1] = low_1, high_1
+                ring[lap, LOW + 3], ring[lap, HIGH + 3] = low_3, high_3
     return ring
 
 
@@ -238,13 +244,13 @@ def square_ring(ring: Any, n: int, limits: Any, budget: int) -> Any:
         for _ in range(4):
             work += square_lap(ring, n, start, into, line, limits, states, links)
             cost = states[n, into // 2, 0]
-            if not cost < best - 1e-9 * limits[3]:
+            if not cost < best:
                 break
-            best = cost
+            gain, best = best - cost, cost
             corners, ways, lines = _traced(start, n, into // 2, states, links)
             opposite = np.argmin(np.abs((corners - start) % n - n / 2))
             start, into, line = corners[opposite], 2 * ways[opposite - 1], lines[opposite - 1]
-            if work > budget:
+            if work > budget or gain < WORTH_A_LAP * limits[3]:
                 break
         if best < np.inf or work > budget:
             break

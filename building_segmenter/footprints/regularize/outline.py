@@ -18,6 +18,12 @@ _SAME_POINT = 1e-6
 
 
 @kernel
+def length_of(dx: float, dy: float) -> Any:
+    """Return the length of a vector; `math.hypot` guards against overflow, at several times the cost."""
+    return math.sqrt(dx * dx + dy * dy)
+
+
+@kernel
 def cleaned(x: Any, y: Any, mass: Any) -> Any:
     """Return a closed ring (n, first point repeated or not) as an open one, counter-clockwise, without repeats."""
     n = len(x)
@@ -49,7 +55,7 @@ def perimeter(x: Any, y: Any) -> Any:
     """Return the length of an open ring, its closing edge included."""
     total = 0.0
     for k in range(len(x)):
-        total += math.hypot(x[k] - x[k - 1], y[k] - y[k - 1])
+        total += length_of(x[k] - x[k - 1], y[k] - y[k - 1])
     return total
 
 
@@ -75,7 +81,7 @@ def densified(ring: Any, step: float, closed: bool) -> Any:
     pieces = np.empty(edges, np.int64)
     for k in range(edges):
         following = (k + 1) % n
-        length = math.hypot(ring[0, following] - ring[0, k], ring[1, following] - ring[1, k])
+        length = length_of(ring[0, following] - ring[0, k], ring[1, following] - ring[1, k])
         # A length that is a whole number of steps must not change by rounding from one CRS to another.
         pieces[k] = max(1, math.ceil(length / step - 1e-3))
     out = np.empty((3, pieces.sum() + n - edges))
@@ -108,7 +114,7 @@ def break_points(x: Any, y: Any, deviation: float, gap: float) -> Any:
     k = 1
     while k < n:
         dx, dy = x[k] - x[anchor], y[k] - y[anchor]
-        distance = math.hypot(dx, dy)
+        distance = length_of(dx, dy)
         outside = distance > gap
         if not open_cone and not outside and distance > deviation:
             outside = left_x * dy - left_y * dx > 0 or right_x * dy - right_y * dx < 0
@@ -146,7 +152,7 @@ def corner_places(x: Any, y: Any, arm: float, spacing: float) -> Any:
     arc[0] = 0.0
     for k in range(n):
         after = k + 1 if k + 1 < n else 0
-        arc[k + 1] = arc[k] + math.hypot(x[after] - x[k], y[after] - y[k])
+        arc[k + 1] = arc[k] + length_of(x[after] - x[k], y[after] - y[k])
     length = arc[n]
     for k in range(1, 2 * n + 1):
         arc[n + k] = arc[k] + length
@@ -227,31 +233,25 @@ def moments(x: Any, y: Any, mass: Any, breaks: Any, closed: bool) -> Any:
     points, n = len(x), len(breaks)
     steps = n if closed else n - 1
     sums = np.zeros((6, (2 * n if closed else steps) + 1))
-    total = np.zeros(6)
+    w = sx = sy = sxx = sxy = syy = 0.0
     for step in range(steps):
         k = breaks[step]
         end = breaks[step + 1] if step + 1 < n else breaks[0]
         while True:
             following = k + 1 if k + 1 < points else 0
-            add_segment(total, x[k], y[k], x[following], y[following], (mass[k] + mass[following]) / 2)
+            ax, ay, bx, by = x[k], y[k], x[following], y[following]
+            length = (mass[k] + mass[following]) / 2 * length_of(bx - ax, by - ay)
+            w, sx, sy = w + length, sx + length * (ax + bx) / 2, sy + length * (ay + by) / 2
+            sxx += length * (ax * ax + ax * bx + bx * bx) / 3
+            sxy += length * (2 * ax * ay + 2 * bx * by + ax * by + bx * ay) / 6
+            syy += length * (ay * ay + ay * by + by * by) / 3
             k = following
             if k == end:
                 break
-        sums[:, step + 1] = total
+        sums[0, step + 1], sums[1, step + 1], sums[2, step + 1] = w, sx, sy
+        sums[3, step + 1], sums[4, step + 1], sums[5, step + 1] = sxx, sxy, syy
     if closed:
         for row in range(6):
             for step in range(1, n + 1):
-                sums[row, n + step] = sums[row, step] + total[row]
+                sums[row, n + step] = sums[row, step] + sums[row, n]
     return sums
-
-
-@kernel
-def add_segment(total: Any, ax: float, ay: float, bx: float, by: float, weight: float) -> None:
-    """Add the line integrals of 1, x, y, xx, xy, yy along a segment to `total`."""
-    length = weight * math.hypot(bx - ax, by - ay)
-    total[0] += length
-    total[1] += length * (ax + bx) / 2
-    total[2] += length * (ay + by) / 2
-    total[3] += length * (ax * ax + ax * bx + bx * bx) / 3
-    total[4] += length * (2 * ax * ay + 2 * bx * by + ax * by + bx * ay) / 6
-    total[5] += length * (ay * ay + ay * by + by * by) / 3

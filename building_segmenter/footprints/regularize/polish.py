@@ -13,7 +13,7 @@ import numpy as np
 
 from building_segmenter.footprints.regularize.compiled import kernel
 from building_segmenter.footprints.regularize.optimum import FREE
-from building_segmenter.footprints.regularize.outline import add_segment, signed_area
+from building_segmenter.footprints.regularize.outline import length_of, signed_area
 
 _SAME_BEARING = math.radians(6.0)
 _QUARTER = math.pi / 2
@@ -68,7 +68,7 @@ def into_ground(angle: float, kinds: Any, units: Any) -> Any:
 
 @kernel
 def wall_moments(outline: Any, at: Any, units: Any, offsets: Any, trim: float) -> Any:
-    """Return the integrals (s, 6) of 1, x, y, xx, xy, yy over each wall's run, fading out towards its corners.
+    """Return the sums (s, 6) of 1, x, y, xx, xy, yy over the middles of each run's steps, fading out to the corners.
 
     Outlines from rasters are round at corners, which would pull walls inwards: within `trim` of a corner (at most
     a quarter of the wall) points count less.
@@ -83,13 +83,18 @@ def wall_moments(outline: Any, at: Any, units: Any, offsets: Any, trim: float) -
         begin = ax * corner_x[k] + ay * corner_y[k]
         end = ax * corner_x[following] + ay * corner_y[following]
         fade = max(min(trim, (end - begin) / 4), 1e-12)
+        w = sx = sy = sxx = sxy = syy = 0.0
         p = at[k]
         while p != at[following]:
             q = p + 1 if p + 1 < points else 0
-            t = ax * (x[p] + x[q]) / 2 + ay * (y[p] + y[q]) / 2
+            mx, my = (x[p] + x[q]) / 2, (y[p] + y[q]) / 2
+            t = ax * mx + ay * my
             weight = min(max((t - begin) / fade, 1e-3), 1.0) * min(max((end - t) / fade, 1e-3), 1.0)
-            add_segment(sums[k], x[p], y[p], x[q], y[q], weight * (mass[p] + mass[q]) / 2)
+            weight *= (mass[p] + mass[q]) / 2 * length_of(x[q] - x[p], y[q] - y[p])
+            w, sx, sy = w + weight, sx + weight * mx, sy + weight * my
+            sxx, sxy, syy = sxx + weight * mx * mx, sxy + weight * mx * my, syy + weight * my * my
             p = q
+        sums[k, 0], sums[k, 1], sums[k, 2], sums[k, 3], sums[k, 4], sums[k, 5] = w, sx, sy, sxx, sxy, syy
     return sums
 
 
@@ -195,7 +200,7 @@ def area_restored(outline: Any, units: Any, offsets: Any, most: float) -> Any:
     x, y = corner_points(units, offsets)
     length = 0.0
     for k in range(len(x)):
-        length += math.hypot(x[k] - x[k - 1], y[k] - y[k - 1])
+        length += length_of(x[k] - x[k - 1], y[k] - y[k - 1])
     move = (signed_area(outline[0], outline[1]) - signed_area(x, y)) / length
     # Left normals of a counter-clockwise ring point inwards.
     return offsets - min(max(move, -most), most)

@@ -47,7 +47,8 @@ class Settings:
         densification: Longest distance in metres between places where a wall may end. None: four times the precision,
             in tolerances.
         precision: 0.05..0.25. Smaller: more places where walls may end, slower, closer to the optimum.
-        diagonal_penalty: Of walls off the preferred directions. 0: they cost what others cost; 3: as much as two.
+        diagonal_penalty: A diagonal counts as two thirds of it more than a wall along the main direction, a wall of
+            free direction as one and a half times of it more. 0: all walls count alike.
         tolerance_type: `distance`, or for circles `area-ratio`: the area between the outline and the circle, as a
             share of the circle's.
         min_radius: Smallest circle, metres.

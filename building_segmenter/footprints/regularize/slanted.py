@@ -13,20 +13,13 @@ import numpy as np
 
 from building_segmenter.footprints.regularize.compiled import kernel
 from building_segmenter.footprints.regularize.optimum import (
-    D1,
-    D3,
+    ALONG,
     EAST,
     FREE,
-    HIGH_D1,
-    HIGH_D3,
-    HIGH_U,
-    HIGH_V,
+    HIGH,
     KINDS,
     LENGTH,
-    LOW_D1,
-    LOW_D3,
-    LOW_U,
-    LOW_V,
+    LOW,
     NORTH,
     OPEN,
     SOUTH,
@@ -36,6 +29,7 @@ from building_segmenter.footprints.regularize.optimum import (
     SUM_V,
     SUM_VV,
     WEST,
+    WORTH_A_LAP,
     U,
     V,
     outermost,
@@ -45,17 +39,28 @@ _FAR = 1e30
 # Walls meet at 20 to 130 degrees: flatter corners are none, and sharper ones spikes.
 _FLATTEST, _SHARPEST = math.sin(math.radians(20.0)), math.cos(math.radians(130.0))
 
-COST, OFFSET, UNIT_U, UNIT_V, BEGIN_U, BEGIN_V, REACH = range(7)
-"""Columns of a state: cost; line of the last wall; the corner at which it begins; how far its run goes along it."""
+_HALF = math.sqrt(0.5)
+_UNITS = np.array(
+    [
+        [1.0, 0.0],
+        [_HALF, _HALF],
+        [0.0, 1.0],
+        [-_HALF, _HALF],
+        [-1.0, 0.0],
+        [-_HALF, -_HALF],
+        [0.0, -1.0],
+        [_HALF, -_HALF],
+    ]
+)
+
+COST, OFFSET, UNIT_U, UNIT_V, BEGIN, REACH = range(6)
+"""Columns of a state: cost; line of the last wall; where along it it begins, and how far its run goes."""
 
 
 @kernel
 def kind_unit(kind: int) -> Any:
     """Return the unit of a wall of kind 0..7 in turned axes."""
-    half = math.sqrt(0.5)
-    if kind % 2 == 0:
-        return float((kind == EAST) - (kind == WEST)), float((kind == NORTH) - (kind == SOUTH))
-    return (half if kind in (1, 7) else -half), (half if kind in (1, 3) else -half)
+    return _UNITS[kind, 0], _UNITS[kind, 1]
 
 
 @kernel
@@ -68,22 +73,19 @@ def any_lap(ring: Any, n: int, start: int, limits: Any, prices: Any, states: Any
         start: Break point at which the lap starts.
         limits: As in `optimum.square_lap`.
         prices: Cost (9,) of a wall of each kind; infinite for kinds that are not allowed.
-        states: Work space (n + 1, KINDS, 7) with columns as named above, row 0 filled.
+        states: Work space (n + 1, KINDS, 6) with columns as named above, row 0 filled.
         links: Result (n + 1, KINDS, 2): break point and kind that the best way to a state comes from.
 
     Returns:
         Number of runs looked at.
     """
-    states[1:, :, COST] = np.inf
-    tolerance, shortest_run, way_back = limits[0], limits[1], limits[4]
-    span = np.empty((4, 6))
-    along = np.array([U, D1, V, D3])
-    lows, highs = np.array([LOW_U, LOW_D1, LOW_V, LOW_D3]), np.array([HIGH_U, HIGH_D1, HIGH_V, HIGH_D3])
-    diagonal, free = prices[1] < np.inf, prices[FREE] < np.inf
-    step = 1 if diagonal else 2
-    alive = np.empty(4, np.bool_)
-    cone = np.empty(5)
-    befores = np.empty(KINDS, np.int64)
+    tolerance, shortest_run, shortest_wall, way_back = limits[0], limits[1], limits[2], limits[4]
+    for r in range(1, n + 1):
+        for kind in range(KINDS):
+            states[r, kind, COST] = np.inf
+    step = 1 if prices[1] < np.inf else 2
+    span, cone = np.empty((4, 6)), np.empty(5)
+    alive, befores = np.empty(5, np.bool_), np.empty(KINDS, np.int64)
     work = 0
     for q in range(n):
         known, least = 0, np.inf
@@ -94,102 +96,101 @@ def any_lap(ring: Any, n: int, start: int, limits: Any, prices: Any, states: Any
         if known == 0:
             continue
         i = start + q
-        before = befores[:known]
-        for axis in range(0, 4, step):
-            span[axis, :4] = ring[i, along[axis]]
-            span[axis, 4:] = 0.0
-            alive[axis] = True
-        cone[0] = 0.0
-        free_alive = free
-        going = True
-        r = q
+        here_u, here_v = ring[i, U], ring[i, V]
+        for axis in range(4):
+            alive[axis] = axis % step == 0
+            span[axis, 0] = span[axis, 1] = ring[i, ALONG + (axis + 2) % 4]
+            span[axis, 2] = span[axis, 3] = ring[i, ALONG + axis]
+            span[axis, 4] = span[axis, 5] = 0.0
+        alive[4], cone[0] = prices[FREE] < np.inf, 0.0
+        r, going = q, True
         while r < n and going:
+            r += 1
             j = start + r
-            for axis in range(0, 4, step):
-                span[axis, 0] = min(span[axis, 0], ring[j, lows[axis]])
-                span[axis, 1] = max(span[axis, 1], ring[j, highs[axis]])
-            r, j = r + 1, j + 1
+            weight = ring[j, LENGTH] - ring[i, LENGTH]
+            mean_u, mean_v = (ring[j, SUM_U] - ring[i, SUM_U]) / weight, (ring[j, SUM_V] - ring[i, SUM_V]) / weight
+            uu = ring[j, SUM_UU] - ring[i, SUM_UU] - mean_u * mean_u * weight
+            vv = ring[j, SUM_VV] - ring[i, SUM_VV] - mean_v * mean_v * weight
+            uv = ring[j, SUM_UV] - ring[i, SUM_UV] - mean_u * mean_v * weight if step == 1 or alive[4] else 0.0
             going = False
-            for axis in range(0, 4, step):
+            for axis in range(0, 5, step):
                 if not alive[axis]:
                     continue
-                t = ring[j, along[axis]]
-                span[axis, 2], span[axis, 3] = min(span[axis, 2], t), max(span[axis, 3], t)
-                span[axis, 4] = max(span[axis, 4], span[axis, 3] - t)
-                span[axis, 5] = max(span[axis, 5], t - span[axis, 2])
-                other = (axis + 2) % 4
-                wide = span[other, 1] - span[other, 0] > 2 * tolerance
-                alive[axis] = not wide and min(span[axis, 4], span[axis, 5]) <= way_back
-                if alive[axis]:
+                if axis < 4:
+                    # Coordinates across the axis are along the one two further on.
+                    other = (axis + 2) % 4
+                    low = span[axis, 0] = min(span[axis, 0], ring[j - 1, LOW + other])
+                    high = span[axis, 1] = max(span[axis, 1], ring[j - 1, HIGH + other])
+                    near = span[axis, 2] = min(span[axis, 2], ring[j - 1, LOW + axis])
+                    far = span[axis, 3] = max(span[axis, 3], ring[j - 1, HIGH + axis])
+                    t = ring[j, ALONG + axis]
+                    back = span[axis, 4] = max(span[axis, 4], far - t)
+                    forth = span[axis, 5] = max(span[axis, 5], t - near)
+                    alive[axis] = high - low <= 2 * tolerance and min(back, forth) <= way_back
+                    if not alive[axis]:
+                        continue
                     going = True
-                    price = least + prices[axis]
-                    if price < states[r, axis, COST] or price < states[r, axis + 4, COST]:
-                        _wall_on_axis(ring, i, j, q, r, axis, span, limits, prices, before, states, links)
-            if free_alive:
-                free_alive = _cone_open(ring[j, U] - ring[i, U], ring[j, V] - ring[i, V], 2 * tolerance, cone)
-                if free_alive:
-                    going = True
-                    dx, dy = ring[j, U] - ring[i, U], ring[j, V] - ring[i, V]
-                    far_enough = dx * dx + dy * dy >= max(shortest_run, 2 * tolerance) ** 2
-                    if far_enough and least + prices[FREE] < states[r, FREE, COST]:
-                        _free_wall(ring, i, j, q, r, limits, prices, before, states, links)
+                    du, dv = _UNITS[axis, 0], _UNITS[axis, 1]
+                    offset = du * mean_v - dv * mean_u
+                    across = offset if axis < 2 else -offset
+                    if high - across > tolerance or across - low > tolerance:
+                        continue
+                    along = t - ring[i, ALONG + axis]
+                    if along >= shortest_run and back <= way_back:
+                        kind = axis
+                    elif -along >= shortest_run and forth <= way_back:
+                        kind, du, dv, offset, near, far = axis + 4, -du, -dv, -offset, -far, -near
+                    else:
+                        continue
+                    price = prices[kind] + max(dv * dv * uu - 2 * du * dv * uv + du * du * vv, 0.0)
+                    if not least + price < states[r, kind, COST]:
+                        continue
+                else:
+                    kind = FREE
+                    run_u, run_v = ring[j, U] - here_u, ring[j, V] - here_v
+                    alive[4] = _cone_open(run_u, run_v, 2 * tolerance, cone)
+                    going |= alive[4]
+                    long_enough = run_u * run_u + run_v * run_v >= max(shortest_run, 2 * tolerance) ** 2
+                    if not (alive[4] and long_enough and least + prices[FREE] < states[r, FREE, COST]):
+                        continue
+                    du, dv, energy = principal_axis(uu, uv, vv, run_u, run_v)
+                    offset, price = du * mean_v - dv * mean_u, prices[FREE] + energy
+                    if not (energy <= tolerance * tolerance * weight and least + price < states[r, FREE, COST]):
+                        continue
+                    fits, near, far = _run_fits(ring, i, j, du, dv, offset, tolerance, way_back)
+                    if not fits or du * run_u + dv * run_v < shortest_run:
+                        continue
+                for place in range(known):
+                    before = befores[place]
+                    cost = states[q, before, COST] + price
+                    if not cost < states[r, kind, COST]:
+                        continue
+                    if before == OPEN:
+                        # The chain begins where its first point falls on the wall.
+                        aside = here_v * du - here_u * dv - offset
+                        if abs(aside) > tolerance:
+                            continue
+                        begin = here_u * du + here_v * dv
+                    else:
+                        bu, bv, line = states[q, before, UNIT_U], states[q, before, UNIT_V], states[q, before, OFFSET]
+                        cross = bu * dv - bv * du
+                        if abs(cross) < _FLATTEST or bu * du + bv * dv < _SHARPEST:
+                            continue
+                        corner_u, corner_v = (line * du - offset * bu) / cross, (line * dv - offset * bv) / cross
+                        if (corner_u - here_u) ** 2 + (corner_v - here_v) ** 2 > tolerance * tolerance:
+                            continue
+                        end = corner_u * bu + corner_v * bv
+                        if end - states[q, before, BEGIN] < shortest_wall or states[q, before, REACH] - end > tolerance:
+                            continue
+                        begin = corner_u * du + corner_v * dv
+                    if begin - near > tolerance:
+                        continue
+                    states[r, kind, COST], states[r, kind, OFFSET] = cost, offset
+                    states[r, kind, UNIT_U], states[r, kind, UNIT_V] = du, dv
+                    states[r, kind, BEGIN], states[r, kind, REACH] = begin, far
+                    links[r, kind, 0], links[r, kind, 1] = q, before
         work += r - q
     return work
-
-
-@kernel
-def _wall_on_axis(
-    ring: Any,
-    i: int,
-    j: int,
-    q: int,
-    r: int,
-    axis: int,
-    span: Any,
-    limits: Any,
-    prices: Any,
-    befores: Any,
-    states: Any,
-    links: Any,
-) -> None:
-    """Try the wall over the run i..j along an axis, in the direction in which the run goes."""
-    tolerance, shortest_run, way_back = limits[0], limits[1], limits[4]
-    weight = ring[j, LENGTH] - ring[i, LENGTH]
-    du, dv = kind_unit(axis)
-    mean_u, mean_v = (ring[j, SUM_U] - ring[i, SUM_U]) / weight, (ring[j, SUM_V] - ring[i, SUM_V]) / weight
-    offset = du * mean_v - dv * mean_u
-    # The coordinate along the left normal is that along the axis two further on.
-    other = (axis + 2) % 4
-    high = span[other, 1] if axis < 2 else -span[other, 0]
-    low = span[other, 0] if axis < 2 else -span[other, 1]
-    if high - offset > tolerance or offset - low > tolerance:
-        return
-    uu, vv = ring[j, SUM_UU] - ring[i, SUM_UU], ring[j, SUM_VV] - ring[i, SUM_VV]
-    uv = ring[j, SUM_UV] - ring[i, SUM_UV]
-    energy = dv * dv * uu - 2 * du * dv * uv + du * du * vv - offset * offset * weight
-    along = (ring[j, U] - ring[i, U]) * du + (ring[j, V] - ring[i, V]) * dv
-    if along >= shortest_run and span[axis, 4] <= way_back:
-        _relax(
-            ring,
-            i,
-            q,
-            r,
-            axis,
-            du,
-            dv,
-            offset,
-            energy,
-            span[axis, 0],
-            span[axis, 1],
-            limits,
-            prices,
-            befores,
-            states,
-            links,
-        )
-    elif -along >= shortest_run and span[axis, 5] <= way_back:
-        near, far = -span[axis, 1], -span[axis, 0]
-        _relax(ring, i, q, r, axis + 4, -du, -dv, -offset, energy, near, far, limits, prices, befores, states, links)
 
 
 @kernel
@@ -217,101 +218,42 @@ def _cone_open(dx: float, dy: float, radius: float, cone: Any) -> Any:
 
 
 @kernel
-def fitted_line(ring: Any, i: int, j: int) -> Any:
-    """Return unit, offset and squared deviation of the total-least-squares line of the run i..j."""
-    weight = ring[j, LENGTH] - ring[i, LENGTH]
-    mu, mv = (ring[j, SUM_U] - ring[i, SUM_U]) / weight, (ring[j, SUM_V] - ring[i, SUM_V]) / weight
-    uu = ring[j, SUM_UU] - ring[i, SUM_UU] - mu * mu * weight
-    vv = ring[j, SUM_VV] - ring[i, SUM_VV] - mv * mv * weight
-    uv = ring[j, SUM_UV] - ring[i, SUM_UV] - mu * mv * weight
-    turn = math.atan2(2 * uv, uu - vv) / 2
-    du, dv = math.cos(turn), math.sin(turn)
-    if du * (ring[j, U] - ring[i, U]) + dv * (ring[j, V] - ring[i, V]) < 0:
-        du, dv = -du, -dv
-    energy = max(dv * dv * uu - 2 * du * dv * uv + du * du * vv, 0.0)
-    return du, dv, du * mv - dv * mu, energy, weight
+def principal_axis(uu: float, uv: float, vv: float, run_u: float, run_v: float) -> Any:
+    """Return the unit along which a scatter about its mean is longest, turned the way a run goes, and what is across.
+
+    The line through the mean along it is the total-least-squares line, and the scatter across its squared deviation.
+    """
+    # The eigenvector of the larger eigenvalue, without trigonometry.
+    half, root = (uu - vv) / 2, math.sqrt((uu - vv) ** 2 / 4 + uv * uv)
+    du, dv = (half + root, uv) if half >= 0 else (uv, root - half)
+    length = math.sqrt(du * du + dv * dv)
+    if length == 0.0:
+        du, dv, length = run_u, run_v, max(math.sqrt(run_u * run_u + run_v * run_v), 1e-300)
+    if du * run_u + dv * run_v < 0:
+        length = -length
+    return du / length, dv / length, max((uu + vv) / 2 - root, 0.0)
 
 
 @kernel
-def _free_wall(
-    ring: Any, i: int, j: int, q: int, r: int, limits: Any, prices: Any, befores: Any, states: Any, links: Any
-) -> None:
-    """Try the wall over the run i..j along its own line."""
-    tolerance, shortest_run, way_back = limits[0], limits[1], limits[4]
-    du, dv, offset, energy, weight = fitted_line(ring, i, j)
-    if energy > tolerance * tolerance * weight:
-        return
+def _run_fits(ring: Any, i: int, j: int, du: float, dv: float, offset: float, tolerance: float, way_back: float) -> Any:
+    """Tell whether break points i..j follow a line, and return the lowest and highest coordinate along it."""
     near = top = far = ring[i, U] * du + ring[i, V] * dv
     for k in range(i, j + 1):
         across, t = ring[k, V] * du - ring[k, U] * dv - offset, ring[k, U] * du + ring[k, V] * dv
         top = max(top, t)
         near, far = min(near, t), max(far, t)
         if abs(across) > tolerance or top - t > way_back:
-            return
-    if (ring[j, U] - ring[i, U]) * du + (ring[j, V] - ring[i, V]) * dv >= shortest_run:
-        _relax(ring, i, q, r, FREE, du, dv, offset, energy, near, far, limits, prices, befores, states, links)
-
-
-@kernel
-def _relax(
-    ring: Any,
-    i: int,
-    q: int,
-    r: int,
-    kind: int,
-    du: float,
-    dv: float,
-    offset: float,
-    energy: float,
-    near: float,
-    far: float,
-    limits: Any,
-    prices: Any,
-    befores: Any,
-    states: Any,
-    links: Any,
-) -> None:
-    """Reach state (r, kind) from the best of the walls, of kinds `befores`, that may end at break point i."""
-    tolerance, shortest_wall = limits[0], limits[2]
-    here_u, here_v = ring[i, U], ring[i, V]
-    price = prices[kind] + max(energy, 0.0)
-    for before in befores:
-        cost = states[q, before, COST] + price
-        if not cost < states[r, kind, COST]:
-            continue
-        bu, bv, line = states[q, before, UNIT_U], states[q, before, UNIT_V], states[q, before, OFFSET]
-        if before == OPEN:
-            # The chain begins where its first point falls on the wall.
-            across = here_v * du - here_u * dv - offset
-            corner_u, corner_v = here_u + across * dv, here_v - across * du
-            if abs(across) > tolerance:
-                continue
-        else:
-            cross = bu * dv - bv * du
-            if abs(cross) < _FLATTEST or bu * du + bv * dv < _SHARPEST:
-                continue
-            corner_u, corner_v = (line * du - offset * bu) / cross, (line * dv - offset * bv) / cross
-            if (corner_u - here_u) ** 2 + (corner_v - here_v) ** 2 > tolerance * tolerance:
-                continue
-            end = corner_u * bu + corner_v * bv
-            begin = states[q, before, BEGIN_U] * bu + states[q, before, BEGIN_V] * bv
-            if end - begin < shortest_wall or states[q, before, REACH] - end > tolerance:
-                continue
-        if corner_u * du + corner_v * dv - near > tolerance:
-            continue
-        state = states[r, kind]
-        state[COST], state[OFFSET], state[UNIT_U], state[UNIT_V] = cost, offset, du, dv
-        state[BEGIN_U], state[BEGIN_V], state[REACH] = corner_u, corner_v, far
-        links[r, kind, 0], links[r, kind, 1] = q, before
+            return False, near, far
+    return True, near, far
 
 
 @kernel
 def put_start(states: Any, kind: int, unit_u: float, unit_v: float, offset: float) -> None:
     """Fill row 0 with the one wall that ends at the start."""
     states[0, :, COST] = np.inf
-    state = states[0, kind]
-    state[COST], state[OFFSET], state[UNIT_U], state[UNIT_V] = 0.0, offset, unit_u, unit_v
-    state[BEGIN_U], state[BEGIN_V], state[REACH] = -_FAR * unit_u, -_FAR * unit_v, -_FAR
+    states[0, kind, COST], states[0, kind, OFFSET] = 0.0, offset
+    states[0, kind, UNIT_U], states[0, kind, UNIT_V] = unit_u, unit_v
+    states[0, kind, BEGIN], states[0, kind, REACH] = -_FAR, -_FAR
 
 
 @kernel
@@ -328,7 +270,7 @@ def any_ring(ring: Any, n: int, limits: Any, prices: Any, budget: int) -> Any:
     Returns:
         As `optimum.square_ring`.
     """
-    states, links = np.empty((n + 1, KINDS, 7)), np.empty((n + 1, KINDS, 2), np.int64)
+    states, links = np.empty((n + 1, KINDS, 6)), np.empty((n + 1, KINDS, 2), np.int64)
     best = np.inf
     corners, kinds = np.empty(0, np.int64), np.empty(0, np.int64)
     units, offsets = np.empty((0, 2)), np.empty(0)
@@ -345,14 +287,14 @@ def any_ring(ring: Any, n: int, limits: Any, prices: Any, budget: int) -> Any:
             put_start(states, into, unit_u, unit_v, offset)
             work += any_lap(ring, n, start, limits, prices, states, links)
             cost = states[n, into, COST]
-            if not cost < best - 1e-9 * limits[3]:
+            if not cost < best:
                 break
-            best = cost
+            gain, best = best - cost, cost
             corners, kinds, units, offsets = traced(start, n, into, n, states, links)
             last = np.argmin(np.abs((corners - start) % n - n / 2))
             start, into = corners[last], kinds[last - 1]
             unit_u, unit_v, offset = units[last - 1, 0], units[last - 1, 1], offsets[last - 1]
-            if work > budget:
+            if work > budget or gain < WORTH_A_LAP * limits[3]:
                 break
         if best < np.inf or work > budget:
             break
@@ -366,8 +308,17 @@ def _line_before(ring: Any, n: int, start: int, tolerance: float) -> Any:
     begin = end - 2
     while begin > start + 1 and ring[end, LENGTH] - ring[begin, LENGTH] < 3 * tolerance:
         begin -= 1
-    du, dv, offset, _, _ = fitted_line(ring, begin, end)
-    return du, dv, offset
+    weight = ring[end, LENGTH] - ring[begin, LENGTH]
+    mean_u = (ring[end, SUM_U] - ring[begin, SUM_U]) / weight
+    mean_v = (ring[end, SUM_V] - ring[begin, SUM_V]) / weight
+    du, dv, _ = principal_axis(
+        ring[end, SUM_UU] - ring[begin, SUM_UU] - mean_u * mean_u * weight,
+        ring[end, SUM_UV] - ring[begin, SUM_UV] - mean_u * mean_v * weight,
+        ring[end, SUM_VV] - ring[begin, SUM_VV] - mean_v * mean_v * weight,
+        ring[end, U] - ring[begin, U],
+        ring[end, V] - ring[begin, V],
+    )
+    return du, dv, du * mean_v - dv * mean_u
 
 
 @kernel

@@ -60,8 +60,9 @@ _SWEEP_STEP = math.radians(6.0)
 CORNERS_FOR_SPREAD = 40.0
 # Up to this many corners a ring, the first candidates are trusted; a staircase has more, and all directions are tried.
 _FEW = 6
-# A penalty of 3 makes a wall off the preferred directions cost as much as two along them.
-_PENALTY_UNIT = 3.0
+# How many walls more a diagonal and a free wall count for each unit of penalty: two and three walls and a quarter by
+# default.
+_DIAGONAL, _FREE = 2 / 3, 1.5
 _ROUNDS = 2
 
 
@@ -90,9 +91,9 @@ def prices_of(walls: int, corner_cost: float, penalty: float) -> Any:
     prices = np.full(9, np.inf)
     prices[0:8:2] = corner_cost
     if walls >= DIAGONAL:
-        prices[1:8:2] = corner_cost * (1 + penalty / _PENALTY_UNIT)
+        prices[1:8:2] = corner_cost * (1 + _DIAGONAL * penalty)
     if walls == ANY:
-        prices[FREE] = corner_cost * (1 + 1.5 * penalty / _PENALTY_UNIT)
+        prices[FREE] = corner_cost * (1 + _FREE * penalty)
     return prices
 
 
@@ -332,6 +333,16 @@ def score_of(solutions: Any, cost: float, corner_cost: float, walls: int, penalt
 
 
 @kernel
+def walls_of(solutions: Any) -> Any:
+    """Return which walls solutions have: `SQUARE`, `DIAGONAL` or `ANY`."""
+    most = SQUARE
+    for _, kinds, _, _ in solutions:
+        for kind in kinds:
+            most = max(most, ANY if kind == FREE else kind % 2)
+    return most
+
+
+@kernel
 def regularized_batch(
     coordinates: Any,
     masses: Any,
@@ -365,11 +376,12 @@ def regularized_batch(
         any_direction: As in `regularized_polygon`.
 
     Returns:
-        Outcome (p,); main direction, deviation, score, longest slant wall, and the corners that free angles need
-        (p, 5); closed rings in the same ragged form, with the rings of polygons whose outcome is not `DONE` empty.
+        Outcome (p,); main direction, deviation, score, longest slant, the corners that free angles need, and the walls
+        used (p, 6); closed rings in the same ragged form, with the rings of polygons whose outcome is not `DONE`
+        empty.
     """
     count = len(polygons) - 1
-    outcomes, figures = np.empty(count, np.int64), np.full((count, 5), np.nan)
+    outcomes, figures = np.empty(count, np.int64), np.full((count, 6), np.nan)
     points, filled = np.empty((16 * (len(rings) - 1) + 16, 2)), 0
     ring_ends = np.zeros(len(rings), np.int64)
     for p in range(count):
@@ -383,7 +395,7 @@ def regularized_batch(
             if outcome == DONE:
                 slant = longest_slant(outlines[0][0][0], outlines[0][0][1], angle, tolerance)
                 figures[p, 0], figures[p, 1], figures[p, 2], figures[p, 3] = folded(angle), worst, score, slant
-                figures[p, 4] = 0.0
+                figures[p, 4], figures[p, 5] = 0.0, walls_of(solutions)
                 for ring, _, _ in outlines:
                     figures[p, 4] += len(break_points(ring[0], ring[1], tolerance, np.inf))
                 while filled + corner_count(solutions) + len(solutions) > len(points):
