@@ -90,6 +90,24 @@ class ExportChips(Task):
         "tiff keeps any bands, type and georeference; png and jpeg hold 1 or 3 bands of bytes, jpeg with losses.",
         choices=("tiff", "png", "jpeg"),
     )
+    segmentation: str = option(
+        "polygons",
+        "choice",
+        "Segmentation",
+        "How coco writes objects: as polygons, those with holes as run lengths; or all as run lengths, which are exact"
+        " to the pixel.",
+        choices=("polygons", "run-lengths"),
+        advanced=True,
+    )
+    segmentation: str = option(
+        "polygons",
+        "choice",
+        "Outlines in coco",
+        "How coco writes objects. polygons: their outlines, and run lengths of those with holes. run-lengths: the pixels"
+        " of all, exact to the pixel.",
+        choices=("polygons", "run-lengths"),
+        advanced=True,
+    )
     class_field: str | None = option(
         None,
         "field",
@@ -278,7 +296,10 @@ class TrainModel(Task):
     """Train a segmentation model on folders of training chips."""
 
     dataset: tuple[str, ...] = required(
-        "folders", "Folders of chips", "One or more folders made by Export training chips."
+        "folders",
+        "Folders of chips",
+        "One or more folders made by Export training chips, or by ArcGIS' Export Training Data For Deep Learning, with"
+        " the class of each pixel or masks of objects.",
     )
     output: str = required("model-output", "Model", "The trained model, one file.", suffixes=(".keras",))
     report: str | None = option(

@@ -136,6 +136,7 @@ def _facts(options: ExportChips, grid: ModelGrid, view: View, view2: View | None
         "negative_ratio",
         "buffer",
         "class_field",
+        "segmentation",
         "validation",
         "seed",
     )
