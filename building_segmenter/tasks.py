@@ -99,15 +99,6 @@ class ExportChips(Task):
         choices=("polygons", "run-lengths"),
         advanced=True,
     )
-    segmentation: str = option(
-        "polygons",
-        "choice",
-        "Outlines in coco",
-        "How coco writes objects. polygons: their outlines, and run lengths of those with holes. run-lengths: the pixels"
-        " of all, exact to the pixel.",
-        choices=("polygons", "run-lengths"),
-        advanced=True,
-    )
     class_field: str | None = option(
         None,
         "field",
@@ -444,7 +435,7 @@ class SegmentRaster(PredictionTask):
     """Predict the probability of buildings for every pixel of an image."""
 
 
-_REGULARIZE_METHODS = ("right-angles",)
+_REGULARIZE_METHODS = ("right-angles", "right-angles-and-diagonals", "any-angle", "circle", "auto")
 
 
 @dataclass(frozen=True)
@@ -548,27 +539,39 @@ class RegularizeFootprints(Task):
         suffixes=VECTOR_SUFFIXES,
     )
     method: str = option(
-        "right-angles",
+        "auto",
         "choice",
         "Method",
-        "right-angles: every corner becomes a right angle.",
+        "right-angles: every corner becomes a right angle. right-angles-and-diagonals: walls may also lie at 45 degrees."
+        " any-angle: walls may lie in any direction. circle: the circle that fits best. auto: a circle where the"
+        " outline is round, otherwise the simplest of the others that serves.",
         choices=_REGULARIZE_METHODS,
     )
     tolerance: float = option(
         1.0,
         "distance",
         "Tolerance",
-        "The new outline stays within this many metres of the old one, and the old one of the new.",
+        "The new outline stays within this many metres of the old one, and the old one of the new. With the tolerance"
+        " type area-ratio: a share instead, such as 0.1.",
         minimum=0.001,
         maximum=10_000.0,
         unit="m",
+    )
+    tolerance_type: str = option(
+        "distance",
+        "choice",
+        "Tolerance type",
+        "distance: metres between the outlines. area-ratio (method circle only): the area between the outline and the"
+        " circle, as a share of the circle's.",
+        choices=("distance", "area-ratio"),
+        advanced=True,
     )
     densification: float | None = option(
         None,
         "distance",
         "Densification",
-        "Distance between the points of an outline that are looked at, in metres; at most the tolerance. Empty:"
-        " chosen from the tolerance.",
+        "Longest distance between places of an outline where a wall may end, in metres; at most the tolerance. Empty:"
+        " four times the precision, in tolerances.",
         minimum=0.001,
         maximum=10_000.0,
         unit="m",
@@ -578,12 +581,42 @@ class RegularizeFootprints(Task):
         0.25,
         "number",
         "Precision",
-        "Spacing of the wall positions that are tried, as a share of the tolerance. Smaller: finer and slower.",
+        "Smaller: more places are tried where walls may end, which is slower and comes closer to the optimum.",
         minimum=0.05,
         maximum=0.25,
         advanced=True,
     )
-
+    diagonal_penalty: float = option(
+        1.5,
+        "number",
+        "Diagonal penalty",
+        "How much walls off the main direction are shunned: a diagonal counts as two thirds of it more than a wall"
+        " along the main direction, a wall of any other direction as one and a half times of it more. 0: all walls"
+        " count alike. Raise it where false diagonals appear, lower it where true ones are lost.",
+        minimum=0.0,
+        maximum=10.0,
+        advanced=True,
+    )
+    min_radius: float = option(
+        0.1,
+        "distance",
+        "Smallest radius",
+        "Outlines whose circle is smaller than this, in metres, do not become circles.",
+        minimum=0.0,
+        maximum=1_000_000.0,
+        unit="m",
+        advanced=True,
+    )
+    max_radius: float = option(
+        1_000_000.0,
+        "distance",
+        "Largest radius",
+        "Outlines whose circle is larger than this, in metres, do not become circles.",
+        minimum=0.0,
+        maximum=1_000_000.0,
+        unit="m",
+        advanced=True,
+    )
     directions: tuple[float, ...] | None = option(
         None,
         "angles",
@@ -626,6 +659,21 @@ class RegularizeFootprints(Task):
     )
 
     def _check_together(self) -> None:
+        if self.tolerance_type == "area-ratio" and self.method != "circle":
+            raise InvalidParameterError(
+                f"TOLERANCE_TYPE is area-ratio, but METHOD is {self.method}.",
+                "An area ratio goes with METHOD circle only; for other methods choose distance.",
+            )
+        if self.tolerance_type == "area-ratio" and self.tolerance > 1:
+            raise InvalidParameterError(
+                f"TOLERANCE is {self.tolerance}, but as an area ratio it is a share of the circle's area.",
+                "Give a share between 0.001 and 1, such as 0.1.",
+            )
+        if self.min_radius > self.max_radius:
+            raise InvalidParameterError(
+                f"MIN_RADIUS is {self.min_radius} m, more than MAX_RADIUS, which is {self.max_radius} m.",
+                "Exchange them, or leave one out.",
+            )
         if self.densification is not None and self.densification > self.tolerance:
             raise InvalidParameterError(
                 f"DENSIFICATION is {self.densification} m, more than TOLERANCE, which is {self.tolerance} m.",

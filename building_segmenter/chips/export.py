@@ -61,7 +61,8 @@ def export_chips(options: ExportChips, progress: Progress) -> dict[str, Any]:
         work = _work(options)
         with resumable_folder(options.output, MANIFEST, work, progress, resume=options.resume) as (folder, journal):
             statistics, splits = _export(options, dataset, folder, journal, progress)
-    objects = int(statistics.features_per_image.total)
+    # A labelled tile says one thing only, whatever else it shows.
+    objects = statistics.chips if options.format == LABELED_TILES else int(statistics.features_per_image.total)
     progress.log(
         f"{statistics.chips} chips with {objects} objects: {splits['train']} for training, {splits['validation']} for"
         " validation."
