@@ -107,3 +107,11 @@ def test_all_formats_show_the_same_chips(tmp_path, write_image, flat_scene, laye
             [sorted(dataset.read_instances(entry).ids.tolist()) for entry in dataset.chips],
         )
     assert all(value == shown["rcnn-masks"] for value in shown.values())
+
+
+def test_run_lengths_by_choice(tmp_path, write_image, flat_scene, layer):
+    image = write_image(flat_scene.image)
+    dataset, _ = exported(tmp_path, image, layer, "coco", segmentation="run-lengths", validation=0.0)
+    content = json.loads((dataset.folder / "annotations" / "instances_train.json").read_text(encoding="utf-8"))
+    assert content["annotations"]
+    assert all(isinstance(one["segmentation"], dict) for one in content["annotations"])

@@ -14,7 +14,7 @@ class TrainModel(TaskAlgorithm):
     TASK = "train"
     TAGS = ("training", "deep learning", "model", "segmentation", "train deep learning model")
     HELP = """
-Trains a model to find buildings, from folders made by Export training chips.
+Trains a model to find buildings, from folders made by Export training chips or exported by ArcGIS.
 
 The backbone, which has seen many images, is kept as it is for the first epochs while the new layers learn; then all
 layers learn together. The model of the epoch that was best on the validation ground is kept. Beside the model, a
