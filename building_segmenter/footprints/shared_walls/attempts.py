@@ -30,7 +30,7 @@ _ROUNDING = 1e-4
 _STAIRS = 2
 """Corners for one of free angles from which an outline is stairs, as for single polygons."""
 
-_SCALES = (1.0, 0.6, 0.35)
+_SCALES = (1.0, 0.8, 0.6, 0.35)
 """Shares of the tolerance that are tried one after the other."""
 
 

@@ -123,20 +123,34 @@ def _made_collinear(trial: dict[int, Course], walls: set[Wall], courses: list[Co
 
 
 def at_corners(layout: Layout, courses: list[Course], reach: float) -> None:
-    """Shift the end walls that would just miss the line on which they end, so that they meet its corner."""
-    for chain, last in _open_ends(layout):
-        host = layout.host(chain, last)
-        if host is None or layout.chains[chain].block < 0 or _crossing(layout, courses, (chain, last), host, reach):
+    """Shift end walls that just miss the line on which they end, or its corner, so that they meet the corner.
+
+    Corners of lines of the same block are the matter of `aligned`.
+    """
+    for end in _open_ends(layout):
+        chain, host = end[0], layout.host(*end)
+        if host is None or layout.chains[chain].block < 0:
             continue
-        course, wall = courses[chain], len(courses[chain]) - 1 if last else 0
-        unit, corners = course.unit(wall), courses[host].vertices
-        node = layout.chains[chain].points[-1 if last else 0]
-        away = (corners - course.vertices[wall]) @ np.array([-unit[1], unit[0]])
-        usable = (np.abs(away) <= course.room[wall]) & (np.hypot(*(corners - node).T) <= 1.5 * reach)
-        if usable.any():
-            nearest = int(np.argmin(np.where(usable, np.abs(away), np.inf)))
-            if course.shift(wall, corners[nearest]):
-                course.room[wall] -= abs(float(away[nearest]))
+        crossing = _crossing(layout, courses, end, host, reach)
+        if crossing is None:
+            _shift_to_corner(layout, courses, end, courses[host].vertices, 1.5 * reach)
+        elif layout.chains[host].block != layout.chains[chain].block:
+            corners = courses[host].vertices
+            near = np.hypot(*(corners - crossing[1]).T) <= reach / 5
+            _shift_to_corner(layout, courses, end, corners[near], 1.5 * reach)
+
+
+def _shift_to_corner(layout: Layout, courses: list[Course], end: End, corners: Points, most: float) -> None:
+    chain, last = end
+    course, wall = courses[chain], len(courses[chain]) - 1 if last else 0
+    unit = course.unit(wall)
+    node = layout.chains[chain].points[-1 if last else 0]
+    away = (corners - course.vertices[wall]) @ np.array([-unit[1], unit[0]])
+    usable = (np.abs(away) <= course.room[wall]) & (np.hypot(*(corners - node).T) <= most)
+    if usable.any():
+        nearest = int(np.argmin(np.where(usable, np.abs(away), np.inf)))
+        if course.shift(wall, corners[nearest]):
+            course.room[wall] -= abs(float(away[nearest]))
 
 
 def met(layout: Layout, courses: list[Course], reach: float) -> dict[End, tuple[int, int, Points]] | Failure:

@@ -73,7 +73,7 @@ def _cleaned(members: Any, polygons: Any, near: float, most: float) -> list[Cove
     """Return the coverages of a group; without the members that the cleaning would bend too far it may fall apart."""
     if _corners_match(polygons, near) and shapely.coverage_is_valid(polygons):
         return [Coverage(members, without_short_contacts(polygons, most / 2))]
-    clean = shapely.coverage_clean(polygons, snapping_distance=near, gap_width=near)
+    clean = _clean(polygons, near)
     whole = (shapely.get_type_id(clean) == 3) & ~shapely.is_empty(clean) & shapely.is_valid(clean)
     whole &= shapely.get_num_interior_rings(clean) == shapely.get_num_interior_rings(polygons)
     whole[whole] = shapely.hausdorff_distance(polygons[whole], clean[whole]) <= most
@@ -87,6 +87,17 @@ def _cleaned(members: Any, polygons: Any, near: float, most: float) -> list[Cove
     for group in _components(a, b, len(rest)):
         found += _cleaned(left[group], rest[group], near, most)
     return found
+
+
+def _clean(polygons: NDArray[np.object_], near: float) -> NDArray[np.object_]:
+    """Return polygons as a coverage, with corners snapped as far as `near` unless that parts some that touch."""
+    a, b = _pairs(polygons, near)
+    touch = shapely.distance(polygons[a], polygons[b]) == 0
+    for snap in (near, near / 10, near / 100):
+        clean: NDArray[np.object_] = shapely.coverage_clean(polygons, snapping_distance=snap, gap_width=near)
+        if not shapely.distance(clean[a[touch]], clean[b[touch]]).any():
+            break
+    return clean
 
 
 def _corners_match(polygons: NDArray[np.object_], near: float) -> bool:

@@ -16,6 +16,9 @@ import numpy as np
 from building_segmenter.footprints.regularize.compiled import kernel
 
 # Two lines meet only if they are at least this far from parallel.
+# A line may end a little farther from its own end than the tolerance: the corner there lies near both boundaries if it
+# lies along one of them from where they met. The polygons are checked at last.
+_END = 1.4
 _LEAST_SINE = math.sin(math.radians(4.0))
 
 
@@ -216,7 +219,7 @@ def _begin(
     count = len(units) // 2
     c, s = units[way % count, 0], units[way % count, 1]
     if len(starts):
-        begin_x, begin_y = meeting(c, s, mean, x, y, starts, reach)
+        begin_x, begin_y = meeting(c, s, mean, x, y, starts, _END * reach)
         if not np.isfinite(begin_x):
             return
     else:
@@ -272,7 +275,7 @@ def _ends_well(x: float, y: float, units: Any, way: int, state: Any, reach: floa
     c, s = units[way % count, 0], units[way % count, 1]
     end_x, end_y = x, y
     if len(ends):
-        end_x, end_y = meeting(c, s, state[1], x, y, ends, reach)
+        end_x, end_y = meeting(c, s, state[1], x, y, ends, _END * reach)
     wall = (end_x - state[2]) * units[way, 0] + (end_y - state[3]) * units[way, 1]
     return wall >= shortest / 2
 

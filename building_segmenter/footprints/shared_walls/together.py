@@ -23,6 +23,8 @@ Geometries = NDArray[np.object_]
 
 REASON = "shared-walls"
 
+_REMEMBERED = 200
+
 
 def regularize_together(
     geometries: Any,
@@ -139,20 +141,31 @@ def _with_points(
 
 
 class _Rings:
-    """Regularizes the outlines of blocks."""
+    """Regularizes the outlines of blocks; remembers some, since attempts that differ elsewhere ask again."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._known: dict[tuple[bytes, float | None, float], Ring | None] = {}
 
     def __call__(self, scale: float) -> RingSolver:
         """Return a solver that uses this share of the tolerance."""
-        settings = replace(self._settings, tolerance=self._settings.tolerance * scale, threads=1)
 
         def solved(polygon: Any, angle: float | None) -> Ring | None:
-            offered = Offered.to_all(() if angle is None else (angle,), 1)
-            found = regularize_polygons([polygon], settings, offered=offered)
-            if found.status[0] == 1:
-                return None
-            return Ring(found.geometry[0], float(found.angle_deg[0]), float(found.max_dev_m[0]), found.method[0])
+            key = shapely.to_wkb(polygon), angle, scale
+            if key not in self._known:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[key] = self._solved(polygon, angle, scale)
+            return self._known[key]
 
         return solved
+
+    def _solved(self, polygon: Any, angle: float | None, scale: float) -> Ring | None:
+        settings = replace(self._settings, tolerance=self._settings.tolerance * scale, threads=1)
+        if settings.densification is not None:
+            settings = replace(settings, densification=min(settings.densification, settings.tolerance))
+        offered = Offered.to_all(() if angle is None else (angle,), 1)
+        found = regularize_polygons([polygon], settings, offered=offered)
+        if found.status[0] == 1:
+            return None
+        return Ring(found.geometry[0], float(found.angle_deg[0]), float(found.max_dev_m[0]), found.method[0])
