@@ -468,7 +468,9 @@ class ExtractBuildings(PredictionTask):
         "right-angles",
         "choice",
         "Regularization",
-        "right-angles: every corner of a footprint is a right angle.",
+        "right-angles: every corner of a footprint is a right angle. right-angles-and-diagonals: walls may also lie at"
+        " 45 degrees. any-angle: walls may lie in any direction. circle: the circle that fits best. auto: a circle"
+        " where the outline is round, otherwise the simplest of the others that serves.",
         choices=_REGULARIZE_METHODS,
     )
     tolerance: float | None = option(
