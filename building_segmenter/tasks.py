@@ -544,9 +544,9 @@ class RegularizeFootprints(Task):
         "auto",
         "choice",
         "Method",
-        "right-angles: every corner becomes a right angle. right-angles-and-diagonals: walls may also lie at 45 degrees."
-        " any-angle: walls may lie in any direction. circle: the circle that fits best. auto: a circle where the"
-        " outline is round, otherwise the simplest of the others that serves.",
+        "right-angles: every corner becomes a right angle. right-angles-and-diagonals: walls may also lie at 45"
+        " degrees. any-angle: walls may lie in any direction. circle: the circle that fits best. auto: a circle where"
+        " the outline is round, otherwise the simplest of the others that serves.",
         choices=_REGULARIZE_METHODS,
     )
     tolerance: float = option(
@@ -658,6 +658,13 @@ class RegularizeFootprints(Task):
         maximum=10_000.0,
         unit="m",
         advanced=True,
+    )
+    shared_walls: bool = option(
+        False,
+        "flag",
+        "Keep shared walls",
+        "Footprints that touch keep one common wall, without gaps and overlaps. Where one of them resists, its outline"
+        " stays as it is and its neighbours are fitted to it.",
     )
 
     def _check_together(self) -> None:

@@ -49,7 +49,7 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
             ground=ground,
             progress=progress.part(0.9, 0.94),
         )
-        settings = Settings(tolerance=tolerance)
+        settings = Settings(options.method, tolerance)  # type: ignore[arg-type]  # the task checked the choice
         footprints = regularize_layer(outlines, settings, ground=ground, progress=progress.part(0.94, 0.99))
         progress.update(0.99, "Writing")
         write_polygons(footprints, options.output)

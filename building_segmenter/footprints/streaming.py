@@ -23,6 +23,7 @@ from building_segmenter.footprints.outcome import (
     regularize_outlines,
 )
 from building_segmenter.footprints.regularize import Settings, regularize_polygons
+from building_segmenter.footprints.shared_walls import regularize_together
 from building_segmenter.geo.strips import NOWHERE, Ground, Strips, ground_of
 from building_segmenter.geo.vectors import (
     FEATURES,
@@ -59,7 +60,8 @@ def regularize_footprints(options: tasks.RegularizeFootprints, progress: Progres
     layer = open_polygons(options.input, "footprints", progress)
     ground = ground_of(layer.crs)
     orientation = orientation_of(options, layer, ground, progress.part(0.0, 0.1))
-    run = Run(layer, ground, settings_of(options), orientation, options.output)
+    together = regularize_together if options.shared_walls else None
+    run = Run(layer, ground, settings_of(options), orientation, options.output, together)
     with ahead(layer.batches()) as read, ahead(run.results(read, progress.part(0.1, 0.97))) as made:
         write_batches(made, options.output, run.schema, progress.part(0.97, 1.0))
     return {"output": options.output} | run.told(progress)
@@ -72,6 +74,10 @@ def settings_of(options: tasks.RegularizeFootprints) -> Settings:
         tolerance=options.tolerance,
         densification=options.densification,
         precision=options.precision,
+        diagonal_penalty=options.diagonal_penalty,
+        tolerance_type=options.tolerance_type,  # type: ignore[arg-type]  # the same
+        min_radius=options.min_radius,
+        max_radius=options.max_radius,
     )
 
 
