@@ -97,14 +97,16 @@ def regularize_outlines(
     originals = outlines[members]
     plane = ground.to_ground(originals, strips[members])
     found = regularize(plane, settings, progress, None if offered is None else offered.taken(members))
-    new = np.flatnonzero(found.status == 0)
+    # Outlines that were kept may have got points where walls of their neighbours end.
+    changed = [geometry is not old for geometry, old in zip(found.geometry, plane, strict=True)]
+    new = np.flatnonzero(changed)
     if len(new):
         in_layer = ground.to_layer(found.geometry[new], strips[members][new])
         for k in np.flatnonzero(shapely.has_z(originals[new])):
             heights = heights_from(originals[new[k]], plane[new[k]], found.geometry[new[k]])
             in_layer[k] = with_heights(in_layer[k], heights)
         outcome.geometry[members[new]] = in_layer
-    _note(outcome, members, found, np.where(found.status == 0, found.geometry, plane))
+    _note(outcome, members, found, found.geometry)
     return outcome
 
 

@@ -18,6 +18,7 @@ from building_segmenter.footprints.shared_walls.chains import layout_of
 from building_segmenter.footprints.shared_walls.course import SAME
 from building_segmenter.footprints.shared_walls.meeting import aligned, at_corners, met
 from building_segmenter.footprints.shared_walls.nearness import boundary_distance
+from building_segmenter.footprints.shared_walls.neighbours import corners_match
 from building_segmenter.footprints.shared_walls.solving import Failure, Plan, RingSolver, Walls, solve_chains
 from building_segmenter.footprints.shared_walls.topology import Topology
 
@@ -201,7 +202,7 @@ def _attempt(search: _Search, blocks: list[Plan], scale: float, align: bool) -> 
 
 def _noded(faces: NDArray[np.object_]) -> NDArray[np.object_]:
     """Give faces whose walls came to lie on the same line without having been one the same points on both sides."""
-    if not shapely.is_valid(faces).all() or shapely.coverage_is_valid(faces):
+    if not shapely.is_valid(faces).all() or (corners_match(faces, SAME) and shapely.coverage_is_valid(faces)):
         return faces
     clean = shapely.coverage_clean(faces, snapping_distance=SAME)
     same = (shapely.get_type_id(clean) == 3) & (shapely.area(shapely.symmetric_difference(clean, faces)) < _ROUNDING)
@@ -219,6 +220,10 @@ def _checked(
     bad = ~shapely.is_empty(shapely.coverage_invalid_edges(faces))
     if bad.any():
         return Failure("overlap", frozenset(np.flatnonzero(bad).tolist()))
+    a, b = np.array(sorted(search.group.topology.open_contacts()), int).reshape(-1, 2).T
+    parted = shapely.distance(faces[a], faces[b]) > SAME
+    if parted.any():
+        return Failure("contact lost", frozenset([*a[parted].tolist(), *b[parted].tolist()]))
     new = np.array([face not in search.kept for face in range(len(faces))])
     deviation = np.full(len(faces), np.nan)
     for face in np.flatnonzero(new):

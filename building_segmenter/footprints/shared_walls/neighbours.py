@@ -71,7 +71,7 @@ def _components(a: Any, b: Any, count: int) -> list[NDArray[np.intp]]:
 
 def _cleaned(members: Any, polygons: Any, near: float, most: float) -> list[Coverage]:
     """Return the coverages of a group; without the members that the cleaning would bend too far it may fall apart."""
-    if _corners_match(polygons, near) and shapely.coverage_is_valid(polygons):
+    if corners_match(polygons, near) and shapely.coverage_is_valid(polygons):
         return [Coverage(members, without_short_contacts(polygons, most / 2))]
     clean = _clean(polygons, near)
     whole = (shapely.get_type_id(clean) == 3) & ~shapely.is_empty(clean) & shapely.is_valid(clean)
@@ -100,7 +100,7 @@ def _clean(polygons: NDArray[np.object_], near: float) -> NDArray[np.object_]:
     return clean
 
 
-def _corners_match(polygons: NDArray[np.object_], near: float) -> bool:
+def corners_match(polygons: NDArray[np.object_], near: float) -> bool:
     """Tell whether polygons that come near a corner of another one have a corner at the same place."""
     coordinates, owner = shapely.get_coordinates(polygons, return_index=True)
     places, place_of = np.unique(coordinates, axis=0, return_inverse=True)

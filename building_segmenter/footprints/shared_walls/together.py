@@ -129,7 +129,8 @@ def _with_points(
     parts = shapely.get_parts(usable)
     touched = np.zeros(len(usable), bool)
     for k, group in enumerate(groups):
-        if kept := list(solutions[k].kept):
+        kept = list(solutions[k].kept)
+        if kept and not (len(kept) == len(group.members) and _equal(group.originals, group.clean)):
             parts[group.members[kept]] = solutions[k].faces[kept]
             touched[owner[group.members[kept]]] = True
     for feature in np.flatnonzero(touched):
@@ -138,6 +139,11 @@ def _with_points(
         result.geometry[feature] = own[0] if single else shapely.multipolygons(own)
     result.vertices[touched] = vertex_counts(result.geometry[touched])
     return result
+
+
+def _equal(some: Geometries, others: Geometries) -> bool:
+    same = shapely.equals_exact(shapely.normalize(some), shapely.normalize(others), 0.0)
+    return bool(same.all())
 
 
 class _Rings:

@@ -75,6 +75,15 @@ class Topology:
         """Return the face on the left of a piece."""
         return self.arcs[piece[0]].left if piece[1] else self.arcs[piece[0]].right
 
+    def open_contacts(self) -> set[tuple[int, int]]:
+        """Return the pairs of faces that meet in a point at the outside: parted, they would leave a crack."""
+        pairs = set()
+        for ways in self.around.values():
+            faces = {self.left(way) for way in ways}
+            if OUTSIDE in faces:
+                pairs |= {(one, other) for one in faces for other in faces if OUTSIDE < one < other}
+        return pairs
+
     def boundary(self, members: Collection[int]) -> list[list[Piece]]:
         """Return the rings around some faces, these on the left: outer rings and courtyards.
 
