@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
-from scipy.ndimage import minimum_filter
+from scipy.ndimage import distance_transform_edt
 
 from building_segmenter.chips.frames import Frame
 from building_segmenter.chips.truth import Labels, Truth, labelled
@@ -39,19 +39,29 @@ def turned_image(
         blank: Value of pixels without image.
 
     Returns:
-        The chip's image (bands, height, width), and where all pixels that it was made of are valid.
+        The chip's image (bands, height, width), and where most of a pixel is valid.
     """
     # GDAL counts y upwards; a piece and its chip are mirrored alike, so nothing else changes.
     to_grid = Affine.translation(-corner[0], -corner[1]) @ frame.to_grid
     made = np.zeros((image.shape[0], frame.height, frame.width), image.dtype)
-    _resample(image, made, to_grid, Resampling.cubic)
+    _resample(image if valid.all() else _filled(image, valid), made, to_grid, Resampling.cubic)
     if valid.all():
         return made, np.ones(made.shape[1:], np.bool_)
     share = np.zeros(made.shape[1:], np.uint8)
-    _resample(minimum_filter(valid, 3).astype(np.uint8) * 255, share, to_grid, Resampling.bilinear)
-    whole = share >= 254
-    made[:, ~whole] = blank
-    return made, whole
+    _resample(valid.astype(np.uint8) * 255, share, to_grid, Resampling.bilinear)
+    # Half of a pixel decides, as when the raster is read.
+    known = share >= 128
+    made[:, ~known] = blank
+    return made, known
+
+
+def _filled(image: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the image with its nearest valid pixel where a pixel is not, so that nodata does not bleed into others."""
+    if not valid.any():
+        return image
+    rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    filled: NDArray[Any] = image[:, rows, columns]
+    return filled
 
 
 def turned_labels(truth: Truth, frame: Frame, valid: NDArray[np.bool_]) -> Labels:

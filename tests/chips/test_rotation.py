@@ -83,6 +83,21 @@ def test_corners_without_image_are_unknown_and_blank(tmp_path, write_image, writ
     assert not contact.any()
 
 
+def test_scattered_holes_do_not_grow(tmp_path, write_image, write_roofs):
+    ground = np.full((192, 192, 3), 200, np.uint8)
+    holes = np.random.default_rng(0).random((192, 192)) < 0.01
+    ground[holes] = 0
+    roof = shapely.box(-100, -100, 300, 300)
+    dataset, _ = scenes.exported(
+        tmp_path / "chips", write_image(ground, nodata=0), write_roofs([roof]), tile_size=128, rotation=30
+    )
+    middle = [scenes.read(path)[0][0][40:88, 40:88] for path in scenes.files(dataset, "labels")]
+    assert np.mean([(label == 255).mean() for label in middle]) == pytest.approx(0.01, abs=0.006)
+    for path, label in zip(scenes.files(dataset, "images"), scenes.files(dataset, "labels"), strict=True):
+        known = scenes.read(label)[0][0] == 1
+        assert (scenes.read(path)[0][:, known] == 200).all()
+
+
 def test_chips_of_other_height_turn_too(tmp_path, write_image, write_roofs, flat_scene):
     upright = placed(write_image(flat_scene.image, "upright.tif"))
     dataset, _ = scenes.exported(
