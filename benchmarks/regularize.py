@@ -28,7 +28,7 @@ from building_segmenter.footprints.regularize import warm_up
 SEED = 3
 EACH, EACH_QUICK = 65, 20
 POLYGONS, POLYGONS_QUICK = 20_000, 2_000
-MILLION, MILLION_QUICK = 1_000_000, 50_000
+MILLION = 1_000_000
 MILLION_SIMPLIFIED_M = 0.1
 INPUT_IOU = 0.90
 QUICK_STEP = 8
@@ -45,13 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--real", action="store_true", help="real footprints and outlines of the shipped model instead")
     parser.add_argument("--million", action="store_true", help="a layer of a million footprints instead")
+    parser.add_argument("--features", type=int, default=MILLION, help="features of --million; default: 1,000,000")
     parser.add_argument("--method", default="auto", help="method of --million; default: auto")
     parser.add_argument("--pictures", type=Path, default=Path("build/benchmarks"), help="folder for pictures of --real")
     options = parser.parse_args(arguments)
     warm_up()
     scene = draw_scene(EACH_QUICK if options.quick else EACH, SEED)
     if options.million:
-        million(scene, MILLION_QUICK if options.quick else MILLION, options.method)
+        million(scene, options.features, options.method)
         return 0
     with one_core():
         if options.real:
