@@ -19,6 +19,8 @@ _MOST_BREAKS = 1500
 _METHODS = ("circle", "right-angles", "right-angles-and-diagonals", "any-angle")
 _RIGHT = (0.0, 90.0)
 _DIAGONAL = (0.0, 90.0, 45.0, 135.0)
+# Degrees from the direction of its members at which the direction of an outline around them is doubted.
+_ASTRAY = 6.0
 # As for single polygons, a penalty of 3 makes a wall off the preferred directions cost as much as two along them.
 _PENALTY_UNIT = 3.0
 
@@ -179,7 +181,7 @@ def _solve_rings(
     for group in together:
         shell, *holes = (layout.chains[k].points for k in group)
         polygon = shapely.Polygon(shell, holes)
-        found = rings(polygon, given) if polygon.is_valid else None
+        found = _regularized(rings, polygon, given, angle) if polygon.is_valid else None
         if found is None:
             return None
         angle = found.angle if given is None and np.isfinite(found.angle) else angle
@@ -191,6 +193,16 @@ def _solve_rings(
                 return None
             courses[k] = course
     return Block(angle, max(methods, key=("", *_METHODS).index))
+
+
+def _regularized(rings: RingSolver, polygon: Any, given: float | None, members: float) -> Ring | None:
+    """Regularize in the direction given, or else in the polygon's own; if that is not its members', in the better."""
+    own = rings(polygon, given)
+    if given is not None or (own is not None and abs((own.angle - members + 45.0) % 90.0 - 45.0) <= _ASTRAY):
+        return own
+    other = rings(polygon, members)
+    found = [ring for ring in (other, own) if ring is not None]
+    return min(found, key=lambda ring: shapely.get_num_coordinates(ring.polygon), default=None)
 
 
 def _ring_course(chain: Chain, ring: Any, room: float) -> Course:
