@@ -1,5 +1,6 @@
 """Touching polygons keep one common wall: no overlaps, no gaps, and the promises of regularization for each."""
 
+import geopandas
 import numpy as np
 import pytest
 import shapely
@@ -10,7 +11,9 @@ from shapely.affinity import rotate, translate
 from building_segmenter.errors import CancelledError
 from building_segmenter.footprints.regularize import REASONS, Settings, regularize_polygons
 from building_segmenter.footprints.shared_walls import regularize_together
+from building_segmenter.footprints.streaming import regularize_footprints
 from building_segmenter.progress import Progress
+from building_segmenter.tasks import RegularizeFootprints
 
 TURN = 20.0
 
@@ -236,6 +239,22 @@ def test_it_stops_when_asked():
     progress.cancelled.set()
     with pytest.raises(CancelledError):
         regularize_together(turned(row(3)), Settings(threads=1), progress)
+
+
+@pytest.mark.parametrize("crs", [4326, 3857])
+def test_a_layer_keeps_shared_walls_in_its_own_crs(tmp_path, crs):
+    metres = shapely.transform(noisy(turned(row(4))), lambda c: c + np.array((5e5, 5e6)))
+    source, output = tmp_path / "houses.gpkg", tmp_path / "regular.gpkg"
+    layer = geopandas.GeoDataFrame({"name": list("abcd")}, geometry=metres, crs=32632).to_crs(crs)
+    layer.iloc[[2, 0, 3, 1]].to_file(source)
+    options = RegularizeFootprints(input=str(source), output=str(output), method="right-angles", shared_walls=True)
+    regularize_footprints(options, Progress())
+    found = geopandas.read_file(output)
+    assert found["name"].tolist() == list("cadb") and found["status"].tolist() == [0] * 4
+    houses = found.sort_values("name").geometry.to_numpy()
+    assert shapely.coverage_is_valid(houses)
+    assert shapely.area(shapely.intersection(houses[:-1], houses[1:])).max() == 0
+    assert shapely.distance(houses[:-1], houses[1:]).max() == 0
 
 
 def subdivided(box, cuts):
