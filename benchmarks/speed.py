@@ -99,15 +99,10 @@ def _timed(jobs: Mapping[str, Job]) -> dict[str, list[tuple[float, float]]]:
 
 def _table(seconds: dict[str, list[tuple[float, float]]], rivals: list[str], count: int) -> str:
     medians = {name: np.median(runs, axis=0) for name, runs in seconds.items()}
-    wall, processor = np.min([medians[rival] for rival in rivals], axis=0)
-    rows = [
-        [
-            name,
-            " ".join(f"{run[0]:.2f}" for run in seconds[name]),
-            f"{count / median[0]:,.0f}",
-            f"{wall / median[0]:.1f}",
-            f"{processor / median[1]:.1f}",
-        ]
-        for name, median in medians.items()
-    ]
-    return table(("tool", "seconds", "per s (median)", "times the fastest rival", "by processor time"), rows)
+    rows = []
+    for name, median in medians.items():
+        ratios = [f"{wall:.1f} ({processor:.1f})" for wall, processor in (medians[rival] / median for rival in rivals)]
+        runs = " ".join(f"{run[0]:.2f}" for run in seconds[name])
+        rows.append([name, runs, f"{count / median[0]:,.0f}", *ratios])
+    headings = (f"times {rival} (by processor time)" for rival in rivals)
+    return table(("tool", "seconds", "per s (median)", *headings), rows)
