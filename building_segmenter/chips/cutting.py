@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,10 +93,13 @@ class Cutter:
         wholes = in_chip(polygons.geometries[near], frame)
         clipped = _clipped(wholes, frame.width, frame.height)
         shares = shapely.area(clipped) / shapely.area(wholes)
+        bounds = shapely.bounds(clipped)
         names = {one.value: one.name for one in self.truth.classes}
         objects = []
-        for index, polygon, share in zip(self.truth.ids[near].tolist(), clipped, shares.tolist(), strict=True):
-            if _shows(polygon, index, labels):
+        for index, polygon, share, box in zip(
+            self.truth.ids[near].tolist(), clipped, shares.tolist(), bounds.tolist(), strict=True
+        ):
+            if share > 0 and _shows(polygon, box, index, labels):
                 value = int(self.truth.values[index])
                 objects.append(ChipObject(index, value, names[value], polygon, min(share, 1.0)))
         return tuple(objects)
@@ -117,12 +121,10 @@ def _polygonal(geometry: Any) -> Any:
     return shapely.multipolygons(parts) if parts else shapely.Polygon()
 
 
-def _shows(polygon: Any, index: int, labels: Labels) -> bool:
+def _shows(polygon: Any, bounds: list[float], index: int, labels: Labels) -> bool:
     """Tell whether an object holds the centre of a known pixel, also one that shows another object above it."""
-    if polygon.is_empty:
-        return False
-    left, top, right, bottom = polygon.bounds
-    rows, columns = slice(int(top), int(np.ceil(bottom))), slice(int(left), int(np.ceil(right)))
+    left, top, right, bottom = bounds
+    rows, columns = slice(int(top), math.ceil(bottom)), slice(int(left), math.ceil(right))
     if (labels.instances[rows, columns] == index).any():
         return True
     # It may hold no pixel's centre, or lie under others.

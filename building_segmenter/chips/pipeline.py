@@ -67,10 +67,16 @@ class Pipeline:
         working: ThreadPoolExecutor,
     ) -> Iterator[tuple[int, list[WrittenChip]]]:  # fmt: skip
         written: deque[tuple[int, list[Future[WrittenChip]]]] = deque()
-        ahead: Future[Strip] | None = None
+        if first >= len(self._plan):
+            return
+        strips: deque[Strip] = deque(maxlen=3)
+        ahead = reading.submit(self._reader.read, first)
         for index in range(first, len(self._plan)):
-            strip = (ahead or reading.submit(self._reader.read, index)).result()
-            ahead = reading.submit(self._reader.read, index + 1) if index + 1 < len(self._plan) else None
+            strip = ahead.result()
+            strips.append(strip)
+            if index + 1 < len(self._plan):
+                # Of the last strip chips may still be being written; those of the one before are on disk.
+                ahead = reading.submit(self._reader.read, index + 1, strips[0] if len(strips) == 3 else None)
             frames, futures = self._plan.strip(index), []
             for done, (frame, chip) in enumerate(zip(frames, self._cut(strip, frames, working), strict=True)):
                 update((index + done / len(frames)) / len(self._plan))
