@@ -133,24 +133,28 @@ def at_corners(layout: Layout, courses: list[Course], reach: float) -> None:
             continue
         crossing = _crossing(layout, courses, end, host, reach)
         if crossing is None:
-            _shift_to_corner(layout, courses, end, courses[host].vertices, 1.5 * reach)
+            _shift_to_corner(layout, courses, end, courses[host].vertices, reach, reach / 2)
         elif layout.chains[host].block != layout.chains[chain].block:
             corners = courses[host].vertices
-            near = np.hypot(*(corners - crossing[1]).T) <= reach / 5
-            _shift_to_corner(layout, courses, end, corners[near], 1.5 * reach)
+            near = np.hypot(*(corners - crossing[1]).T) <= reach / 25
+            _shift_to_corner(layout, courses, end, corners[near], reach, 0.0)
 
 
-def _shift_to_corner(layout: Layout, courses: list[Course], end: End, corners: Points, most: float) -> None:
+def _shift_to_corner(
+    layout: Layout, courses: list[Course], end: End, corners: Points, reach: float, least_room: float
+) -> None:
     chain, last = end
     course, wall = courses[chain], len(courses[chain]) - 1 if last else 0
     unit = course.unit(wall)
     node = layout.chains[chain].points[-1 if last else 0]
     away = (corners - course.vertices[wall]) @ np.array([-unit[1], unit[0]])
-    usable = (np.abs(away) <= course.room[wall]) & (np.hypot(*(corners - node).T) <= most)
+    # A wall that meets nothing is worse than one that leaves its room: the polygons are checked at last.
+    room = max(float(course.room[wall]), least_room)
+    usable = (np.abs(away) <= room) & (np.hypot(*(corners - node).T) <= 1.5 * reach)
     if usable.any():
         nearest = int(np.argmin(np.where(usable, np.abs(away), np.inf)))
         if course.shift(wall, corners[nearest]):
-            course.room[wall] -= abs(float(away[nearest]))
+            course.room[wall] = max(room - abs(float(away[nearest])), 0.0)
 
 
 def met(layout: Layout, courses: list[Course], reach: float) -> dict[End, tuple[int, int, Points]] | Failure:

@@ -103,7 +103,7 @@ def crossing(c: float, s: float, offset: float, ax: float, ay: float, bx: float,
 def meeting(c: float, s: float, offset: float, x: float, y: float, walls: Any, reach: float) -> Any:
     """Return the place nearest to (x, y) where a line meets one of some walls (n, 4), NaN if farther than `reach`.
 
-    A wall may be half of `reach` too short.
+    A wall may be a third of `reach` too short.
     """
     nearest, found_x, found_y = reach, np.nan, np.nan
     for k in range(len(walls)):
@@ -113,7 +113,7 @@ def meeting(c: float, s: float, offset: float, x: float, y: float, walls: Any, r
             continue
         over = max(-share, share - 1.0, 0.0) * math.hypot(bx - ax, by - ay)
         distance = math.hypot(cross_x - x, cross_y - y)
-        if over <= reach / 2 and distance <= nearest:
+        if over <= reach / 3 and distance <= nearest:
             nearest, found_x, found_y = distance, cross_x, cross_y
     return found_x, found_y
 
