@@ -78,7 +78,7 @@ class Cutter:
         kept = tuple(one for one in objects if one.share >= self.min_overlap)
         if len(kept) < len(objects):
             labels = _without(labels, kept, self.truth.values)
-        first, second = (None if one is None else np.moveaxis(one, 0, -1) for one in image)
+        first, second = (None if one is None else one.transpose(1, 2, 0) for one in image)
         assert first is not None
         transform = self.grid.transform @ frame.to_grid
         return Chip(
@@ -124,13 +124,20 @@ def _polygonal(geometry: Any) -> Any:
 def _shows(polygon: Any, bounds: list[float], index: int, labels: Labels) -> bool:
     """Tell whether an object holds the centre of a known pixel, also one that shows another object above it."""
     left, top, right, bottom = bounds
-    rows, columns = slice(int(top), math.ceil(bottom)), slice(int(left), math.ceil(right))
-    if (labels.instances[rows, columns] == index).any():
-        return True
-    # It may hold no pixel's centre, or lie under others.
-    window = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+    # The pixels whose centres lie within the bounds; none of a sliver along the chip's edge.
+    rows, columns = _centres(top, bottom), _centres(left, right)
+    instances = labels.instances[rows, columns]
+    if instances.size == 0 or (instances == index).any():
+        return instances.size > 0
+    # It may hold no pixel's centre all the same, or lie under others.
+    window = (columns.start, rows.start, instances.shape[1], instances.shape[0])
     alone = PixelPolygons(np.array([polygon], object)).burn(window, np.array([0]), np.array([1]))
     return bool((labels.label[rows, columns][alone > 0] != IGNORE).any())
+
+
+def _centres(low: float, high: float) -> slice:
+    first = max(math.ceil(low - 0.5 - 1e-6), 0)
+    return slice(first, max(math.floor(high + 0.5 + 1e-6), first))
 
 
 def _without(labels: Labels, kept: tuple[ChipObject, ...], values: NDArray[Any]) -> Labels:

@@ -20,6 +20,7 @@ from building_segmenter.chips.strips import Strip, StripReader
 from building_segmenter.chips.windows import Plan
 
 _MOST_THREADS = 8
+_CHIPS_A_REPORT = 8
 _BYTES_UNDER_WAY = 128 << 20
 
 
@@ -79,7 +80,8 @@ class Pipeline:
                 ahead = reading.submit(self._reader.read, index + 1, strips[0] if len(strips) == 3 else None)
             frames, futures = self._plan.strip(index), []
             for done, (frame, chip) in enumerate(zip(frames, self._cut(strip, frames, working), strict=True)):
-                update((index + done / len(frames)) / len(self._plan))
+                if done % _CHIPS_A_REPORT == 0:
+                    update((index + done / len(frames)) / len(self._plan))
                 if chip is not None and self._wanted(chip, frame):
                     futures.append(working.submit(self._write, dataclasses.replace(chip, number=number)))
                     number += 1
