@@ -572,7 +572,7 @@ class RegularizeFootprints(Task):
         None,
         "distance",
         "Densification",
-        "Longest distance between places of an outline where a wall may end, in metres; at most the tolerance. Empty:"
+        "Distance between places of an outline where a wall may end, in metres; at most the tolerance. Empty:"
         " four times the precision, in tolerances.",
         minimum=0.001,
         maximum=10_000.0,

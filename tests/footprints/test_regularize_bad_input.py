@@ -153,7 +153,7 @@ def test_arcs_are_straightened_where_they_stay_too(tmp_path):
         f'<OGRVRTDataSource><OGRVRTLayer name="in"><SrcDataSource>{tmp_path / "in.csv"}</SrcDataSource>'
         f"<LayerSRS>{UTM}</LayerSRS></OGRVRTLayer></OGRVRTDataSource>"
     )
-    table, wkb = run(tmp_path / "in.vrt", tmp_path / "out.gpkg", tolerance=0.3)
+    table, wkb = run(tmp_path / "in.vrt", tmp_path / "out.gpkg", tolerance=0.3, method="right-angles")
     assert table["status"].to_pylist() == [1, 0, 1]
     assert shapely.from_wkb(wkb[0]).area == pytest.approx(math.pi * 400, rel=1e-2)
 

@@ -34,9 +34,9 @@ _STAIRS = 2
 _SLANT = 1.8
 """Tolerances that a wall off the axes must be long for `auto` to look beyond right angles."""
 
-_SURELY_ROUND = 4.0
-"""Tolerances of radius from which an outline within the tolerance of a circle cannot be a rectangle: the corners of a
-square are a quarter of the radius of its best circle away from that."""
+_ROUND, _SURELY_ROUND = 0.065, 0.04
+"""Mean radial deviation (root of the mean square) of a round outline, in radii, and of one that needs no comparison
+with straight walls. A square has 0.13 about its best circle; small houses in rough outlines come down to 0.066."""
 
 _ROUND_CORNERS = 4
 """Corners that a circle counts as when it is compared with straight walls."""
@@ -54,7 +54,7 @@ class Parts:
 
     `score` compares results for one polygon: corners, plus a weight for the mean squared deviation. `slant` is the
     longest stretch of the outline off the axes, in metres, and `free` the corners that walls of any direction need.
-    `radius` is the smallest of a polygon's circles.
+    `unroundness` is the mean radial deviation of the worst of its rings from its circle, in radii.
     """
 
     geometry: Geometries
@@ -67,7 +67,7 @@ class Parts:
     score: NDArray[np.float64]
     slant: NDArray[np.float64]
     free: NDArray[np.float64]
-    radius: NDArray[np.float64]
+    unroundness: NDArray[np.float64]
 
     @classmethod
     def none(cls, count: int, method: str = "") -> Parts:
@@ -83,7 +83,7 @@ class Parts:
             score=np.full(count, np.inf),
             slant=np.full(count, np.inf),
             free=np.full(count, np.inf),
-            radius=np.full(count, np.nan),
+            unroundness=np.full(count, np.inf),
         )
 
     def put(self, where: Any, other: Parts) -> None:
@@ -135,9 +135,15 @@ class Outlines:
 
     def ragged(self) -> tuple[Any, Any, Any, Any]:
         """Return coordinates (n, 2), masses (n,), and offsets of rings and of polygons."""
-        _, coordinates, (rings, polygons) = shapely.to_ragged_array(self.polygons)
+        coordinates, rings, polygons = _ragged(self.polygons)
         masses = np.ones(len(coordinates)) if self.masses is None else self.masses
-        return np.ascontiguousarray(coordinates), masses, rings.astype(np.int64), polygons.astype(np.int64)
+        return coordinates, masses, rings, polygons
+
+
+def _ragged(polygons: Geometries) -> tuple[Any, Any, Any]:
+    """Return coordinates (n, 2), and offsets of rings into them and of polygons into the rings."""
+    _, coordinates, (rings, ends) = shapely.to_ragged_array(polygons)
+    return np.ascontiguousarray(coordinates), rings.astype(np.int64), ends.astype(np.int64)
 
 
 def regularized_batch(outlines: Outlines, settings: Settings) -> Parts:
@@ -161,8 +167,9 @@ def _automatic(outlines: Outlines, settings: Settings) -> Parts:
     more than right angles, and free walls more than diagonals.
     """
     circles = _circles(outlines, settings)
+    circles.reason[circles.unroundness > _ROUND] = "not-round"
     found = circles.taken(np.arange(len(outlines.polygons)))
-    rest = np.flatnonzero((found.reason != "") | ~(found.radius >= _SURELY_ROUND * settings.tolerance))
+    rest = np.flatnonzero((found.reason != "") | (found.unroundness > _SURELY_ROUND))
     if len(rest) == 0:
         return found
     found.put(rest, _straight(outlines.taken(rest), settings, "right-angles", any_direction=False))
@@ -277,28 +284,27 @@ def _polygons_of(points: Any, ring_ends: Any, polygons: Any, solved: Any) -> Geo
     return built
 
 
-def _check(
-    parts: Geometries,
-    result: Parts,
-    solved: Any,
-    shared: NDArray[np.float64],
-    settings: Settings,
-) -> None:
+def _check(parts: Geometries, result: Parts, solved: Any, shared: NDArray[np.float64], settings: Settings) -> None:
     old, new = parts[solved], result.geometry[solved]
     valid = shapely.is_valid(new)
-    holes = shapely.get_num_interior_rings(new) > 0
-    low, high = settings.area_ratio
-    old_area, new_area = shapely.area(old), shapely.area(new)
-    ratio = new_area / old_area
-    # By rounding the same outline may get a little more than 1.
-    result.iou[solved] = np.minimum(shared / (old_area + new_area - shared), 1.0)
-    changed = valid & ~((ratio >= low) & (ratio <= high) & (result.iou[solved] >= settings.min_iou))
     reason = result.reason[solved]
-    reason[~valid & holes] = "hole-lost"
-    reason[~valid & ~holes] = "self-touching"
-    reason[changed] = "area-changed"
+    reason[~valid] = np.where(shapely.get_num_interior_rings(new[~valid]) > 0, "hole-lost", "self-touching")
+    result.iou[solved], changed = _compared(old, new, shared, settings)
+    reason[valid & changed] = "area-changed"
     reason[valid & ~changed & _is_staircase(new, result.free[solved])] = "staircase"
     result.reason[solved] = reason
+
+
+def _compared(
+    old: Geometries, new: Geometries, shared: NDArray[np.float64], settings: Settings
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the intersection over union of each pair, from the area it shares, and where too much is changed."""
+    low, high = settings.area_ratio
+    old_area, new_area = shapely.area(old), shapely.area(new)
+    # By rounding the same outline may get a little more than 1.
+    iou = np.minimum(shared / (old_area + new_area - shared), 1.0)
+    ratio = new_area / old_area
+    return iou, ~((ratio >= low) & (ratio <= high) & (iou >= settings.min_iou))
 
 
 def _is_staircase(new: Geometries, free: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -324,7 +330,7 @@ def _circles(outlines: Outlines, settings: Settings) -> Parts:
             result.reason[k] = ""
             spread = (found[:, 4] * found[:, 2]).sum() / found[:, 2].sum() / settings.tolerance**2
             result.score[k] = _ROUND_CORNERS * len(found) + solve.CORNERS_FOR_SPREAD * spread
-            result.radius[k] = found[:, 2].min()
+            result.unroundness[k] = (np.sqrt(found[:, 4]) / found[:, 2]).max()
             result.geometry[k], result.deviation[k] = _round_polygon(found, settings)
     _check_circles(outlines.polygons, result, settings)
     return result
@@ -347,13 +353,14 @@ def _check_circles(parts: Geometries, result: Parts, settings: Settings) -> None
         return
     old, new = parts[done], result.geometry[done]
     valid = shapely.is_valid(new)
-    shared = shapely.area(shapely.intersection(old, np.where(valid, new, shapely.Polygon())))
-    areas = shapely.area(old), shapely.area(new)
-    result.iou[done] = np.minimum(shared / (areas[0] + areas[1] - shared), 1.0)
+    shared = shared_areas(*_ragged(old), *_ragged(new))
+    result.iou[done], changed = _compared(old, new, shared, settings)
     if settings.tolerance_type == "area-ratio":
-        result.area_ratio[done] = (areas[0] + areas[1] - 2 * shared) / areas[1]
+        result.area_ratio[done] = (shapely.area(old) - 2 * shared) / shapely.area(new) + 1
         far = ~(result.area_ratio[done] <= settings.tolerance)
+        changed[:] = False
     else:
         far = ~(result.deviation[done] <= settings.tolerance)
+    result.reason[done[changed]] = "area-changed"
     result.reason[done[far]] = "not-round"
     result.reason[done[~valid]] = "hole-lost"

@@ -37,6 +37,8 @@ def fitted_circles(points: Any, masses: Any, rings: Any, limit: float) -> Any:
         ring = cleaned(points[begin:end, 0] - x0, points[begin:end, 1] - y0, masses[begin:end])
         if ring.shape[1] < 3:
             continue
+        if _certainly_not_round(ring, limit):
+            continue
         ring = densified(ring, perimeter(ring[0], ring[1]) / 64, True)
         x, y, weights = ring[0], ring[1], _weights(ring)
         cx, cy, radius = _algebraic(x, y, weights)
@@ -48,6 +50,21 @@ def fitted_circles(points: Any, masses: Any, rings: Any, limit: float) -> Any:
         circles[k, 0], circles[k, 1], circles[k, 2] = cx + x0, cy + y0, radius
         circles[k, 3], circles[k, 4] = _deviations(x, y, weights, cx, cy, radius)
     return circles
+
+
+@kernel
+def _certainly_not_round(ring: Any, limit: float) -> Any:
+    """Tell by the distances from the middle of its box whether no circle lies within the limit of a ring.
+
+    The middle of the box of a ring within the limit of a circle lies within the limit (in x and in y) of its centre.
+    """
+    x, y = ring[0], ring[1]
+    cx, cy = (x.min() + x.max()) / 2, (y.min() + y.max()) / 2
+    nearest, farthest = np.inf, 0.0
+    for k in range(len(x)):
+        distance = (x[k] - cx) ** 2 + (y[k] - cy) ** 2
+        nearest, farthest = min(nearest, distance), max(farthest, distance)
+    return math.sqrt(farthest) - math.sqrt(nearest) > 2 * limit * (1 + math.sqrt(2.0))
 
 
 @kernel

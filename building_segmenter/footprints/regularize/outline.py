@@ -75,27 +75,59 @@ def started_at_corner(ring: Any) -> Any:
 
 @kernel
 def densified(ring: Any, step: float, closed: bool) -> Any:
-    """Return the outline (3, n) with equally spaced points put into every edge longer than `step`."""
+    """Return the outline (3, n) with points put into every edge longer than `step`.
+
+    From both ends of an edge on, the points are one step apart, then two, four and so on: walls end near corners of an
+    outline, not in the middle of its long straight edges.
+    """
     n = ring.shape[1]
     edges = n if closed else n - 1
-    pieces = np.empty(edges, np.int64)
+    counts = np.empty(edges, np.int64)
     for k in range(edges):
         following = (k + 1) % n
-        length = length_of(ring[0, following] - ring[0, k], ring[1, following] - ring[1, k])
-        # A length that is a whole number of steps must not change by rounding from one CRS to another.
-        pieces[k] = max(1, math.ceil(length / step - 1e-3))
-    out = np.empty((3, pieces.sum() + n - edges))
+        counts[k] = _points_within(length_of(ring[0, following] - ring[0, k], ring[1, following] - ring[1, k]), step)
+    out = np.empty((3, counts.sum() + n))
     m = 0
     for k in range(edges):
         following = (k + 1) % n
-        for piece in range(pieces[k]):
-            share = piece / pieces[k]
+        length = length_of(ring[0, following] - ring[0, k], ring[1, following] - ring[1, k])
+        for place in range(counts[k] + 1):
+            share = _place_of(place, counts[k], length, step) / length if place > 0 else 0.0
             for row in range(3):
                 out[row, m] = ring[row, k] + (ring[row, following] - ring[row, k]) * share
             m += 1
     if not closed:
         out[:, m] = ring[:, n - 1]
     return out
+
+
+@kernel
+def _points_within(length: float, step: float) -> Any:
+    """Return how many points are put into an edge: one in its middle, and on both sides of it as many as there fit."""
+    # A length that is a whole number of steps must not change by rounding from one CRS to another.
+    if length <= step * (1 + 1e-3):
+        return 0
+    return 2 * _doublings(length, step) + 1
+
+
+@kernel
+def _doublings(length: float, step: float) -> Any:
+    """Return how many points at one, three, seven... steps lie half a step or more before the middle of an edge."""
+    count = 0
+    while (2.0 ** (count + 1) - 1) * step < (length / 2 - step / 2) * (1 + 1e-3):
+        count += 1
+    return count
+
+
+@kernel
+def _place_of(place: int, count: int, length: float, step: float) -> Any:
+    """Return where along an edge point number `place`, 1..count, lies."""
+    half = (count + 1) // 2
+    if place == half:
+        return length / 2
+    if place < half:
+        return (2.0**place - 1) * step
+    return length - (2.0 ** (count + 1 - place) - 1) * step
 
 
 @kernel

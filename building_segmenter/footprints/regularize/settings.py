@@ -44,8 +44,8 @@ class Settings:
             where the outline is round, otherwise the simplest of the others that is accepted.
         tolerance: Metres that the new boundary may lie from the old one, and the old from the new. With
             `tolerance_type` `area-ratio` a share instead.
-        densification: Longest distance in metres between places where a wall may end. None: four times the precision,
-            in tolerances.
+        densification: Metres between places where a wall may end; more in the middle of long straight edges. None: four
+            times the precision, in tolerances.
         precision: 0.05..0.25. Smaller: more places where walls may end, slower, closer to the optimum.
         diagonal_penalty: A diagonal counts as two thirds of it more than a wall along the main direction, a wall of
             free direction as one and a half times of it more. 0: all walls count alike.

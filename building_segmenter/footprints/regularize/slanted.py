@@ -157,6 +157,7 @@ def any_lap(ring: Any, n: int, start: int, limits: Any, prices: Any, states: Any
                     offset, price = du * mean_v - dv * mean_u, prices[FREE] + energy
                     if not (energy <= tolerance * tolerance * weight and least + price < states[r, FREE, COST]):
                         continue
+                    work += r - q
                     fits, near, far = _run_fits(ring, i, j, du, dv, offset, tolerance, way_back)
                     if not fits or du * run_u + dv * run_v < shortest_run:
                         continue

@@ -45,7 +45,8 @@ DONE, NOT_FOUND, SELF_TOUCHING, TOO_SMALL, TOO_COMPLEX = 0, 1, 2, 3, 4
 SQUARE, DIAGONAL, ANY = 0, 1, 2
 """Which walls are allowed: right angles only; diagonals of the axes too; free directions too."""
 
-_BUDGET = 40_000_000
+# Runs looked at for a polygon: some seconds, of right angles and of all walls.
+_BUDGET, _SLANTED_BUDGET = 40_000_000, 10_000_000
 _MOST_BREAKS = 20_000
 # Candidates that lie so close settle at one direction; in the sweep they would leave gaps if it were more.
 _SAME_ANGLE, _SAME_IN_SWEEP = math.radians(5.0), math.radians(2.0)
@@ -268,6 +269,7 @@ def regularized_polygon(
     lengths = np.array([perimeter(points[0], points[1]) for points, _, _ in outlines])
     widths = np.array([signed_area(points[0], points[1]) for points, _, _ in outlines]) / lengths
     total = lengths.sum()
+    budget = _BUDGET if walls == SQUARE else _SLANTED_BUDGET
     reach = tolerance * scale
     spread = total * reach * reach
     limits = [limits_of(width, reach, 2 * spread) for width in widths]
@@ -292,13 +294,13 @@ def regularized_polygon(
             continue
         tried[count] = angle
         if which >= len(directions):
-            angle, done = settled(outlines, fine_limits, angle, walls, penalty, _BUDGET - work)
+            angle, done = settled(outlines, fine_limits, angle, walls, penalty, budget - work)
             work += done
         tried[count + 1] = angle
         count += 2
-        cost, solutions, more = solved(outlines, limits, angle, walls, penalty, _BUDGET - work)
+        cost, solutions, more = solved(outlines, limits, angle, walls, penalty, budget - work)
         work += more
-        if work > _BUDGET:
+        if work > budget:
             break
         if cost < np.inf:
             score = score_of(solutions, cost, limits[0][3], walls, penalty, CORNERS_FOR_SPREAD / spread)
@@ -318,7 +320,7 @@ def regularized_polygon(
         # Scores of different reaches are compared, so the deviation counts against the tolerance itself.
         whole = score_of(found[3], 0.0, 0.0, walls, penalty, 0.0)
         return found[0], found[1], found[2], found[3], whole + (best - whole) * scale * scale
-    return (TOO_COMPLEX if work > _BUDGET else failure), found[1], found[2], found[3], np.inf
+    return (TOO_COMPLEX if work > budget else failure), found[1], found[2], found[3], np.inf
 
 
 @kernel
