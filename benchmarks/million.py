@@ -22,7 +22,7 @@ from benchmarks.rivals import CRS
 from benchmarks.speed import Geometries, spread
 from benchmarks.tables import table
 from building_segmenter import engine, tasks
-from building_segmenter.footprints.regularize import warm_up
+from building_segmenter.footprints.warming import compile_kernels
 from building_segmenter.progress import Progress, SilentSink
 
 CORES = 2
@@ -91,7 +91,7 @@ def main(source: str, target: str, method: str) -> None:
     """Run the task and print what was seen as JSON."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:CORES]))
-    warm_up()
+    compile_kernels(Progress())
     watch = _Watch()
     task = tasks.RegularizeFootprints(input=source, output=target, method=method)
     result = engine.run(task, Progress(watch))

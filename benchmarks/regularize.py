@@ -23,7 +23,8 @@ from benchmarks.quality import Case, chosen_ours, chosen_rivals, compare, contes
 from benchmarks.rivals import Tool, one_core
 from benchmarks.shapes import KINDS, Scene, draw_scene
 from benchmarks.tables import EXPLANATION
-from building_segmenter.footprints.regularize import warm_up
+from building_segmenter.footprints.warming import compile_kernels
+from building_segmenter.progress import Progress
 
 SEED = 3
 EACH, EACH_QUICK = 65, 20
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--method", default="auto", help="method of --million; default: auto")
     parser.add_argument("--pictures", type=Path, default=Path("build/benchmarks"), help="folder for pictures of --real")
     options = parser.parse_args(arguments)
-    warm_up()
+    compile_kernels(Progress())
     scene = draw_scene(EACH_QUICK if options.quick else EACH, SEED)
     if options.million:
         million(scene, options.features, options.method)

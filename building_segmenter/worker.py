@@ -27,7 +27,7 @@ from building_segmenter.errors import (
 )
 
 PROTOCOL = 1
-CHECK_TASK = "environment-check"
+CHECK_TASK, PREPARE_TASK = "environment-check", "environment-prepare"
 
 _HEARTBEAT_S = 3.0
 _GRACE_S = 1.5
@@ -148,6 +148,11 @@ def _perform(request: dict[str, Any], channel: Channel, cancelled: threading.Eve
     progress = Progress(ChannelSink(channel), cancelled)
     if request["task"] == CHECK_TASK:
         return _check_packages(request["options"], progress)
+    if request["task"] == PREPARE_TASK:
+        from building_segmenter.footprints.warming import compile_kernels
+
+        compile_kernels(progress)
+        return {}
     task = tasks.build_task(request["task"], request["options"])
     from building_segmenter import engine
 

@@ -254,6 +254,13 @@ def test_the_environment_check_names_versions_and_what_does_not_import(worker):
     assert list(result["problems"]) == ["no_such_module"]
 
 
+def test_preparing_compiles_into_the_cache(worker):
+    messages, _ = worker("", task="environment-prepare", options={}).end()
+    assert messages[-1]["type"] == "result"
+    stages = {message["stage"] for message in messages if message["type"] == "progress"}
+    assert "Compiling regularization" in stages
+
+
 def test_nothing_is_put_on_the_search_path_and_telemetry_is_blocked(worker):
     messages, _ = worker(
         """

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.affinity import rotate
 
-from building_segmenter.footprints.regularize import REASONS, Method, Settings, regularize_polygons, warm_up
+from building_segmenter.footprints.regularize import REASONS, Method, Settings, regularize_polygons
+from building_segmenter.footprints.warming import compile_kernels
+from building_segmenter.progress import Progress
 
 MANY = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 DOUBLES = 2.0**-52
@@ -368,7 +370,7 @@ def test_a_hundred_thousand_points_end_soon(kind, method):
     else:
         radii = random.uniform(2900, 3000, count) if kind == "rough circle" else np.full(count, 3000.0)
         ring = np.column_stack((radii * np.cos(angles), radii * np.sin(angles)))
-    warm_up()
+    compile_kernels(Progress())
     start = time.process_time()
     found = assert_kept_promises([shapely.Polygon(ring)], method=method)
     # Not a measure of speed: without limits this would take hours. Processor time, as machines are shared.

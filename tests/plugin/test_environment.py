@@ -195,8 +195,10 @@ def bundle(tmp_path, monkeypatch):
 
 
 @needs_suitable_python
-def test_an_environment_is_built_checked_and_switched_on_and_a_bad_one_is_not(environ, bundle):
-    listener = Recorder()
+def test_an_environment_is_built_checked_and_switched_on_and_a_bad_one_is_not(environ, bundle, monkeypatch):
+    listener, prepared = Recorder(), []
+    # The tiny environment has nothing to compile with.
+    monkeypatch.setattr(setup, "prepare", lambda python, *_: prepared.append(python))
     python = setup.setup_environment(environ, listener, "predict", "/usr/bin/python3", bundle("value = 42\n"))
     assert find_engine_python(environ, "") == python
     told = subprocess.run(
@@ -211,6 +213,7 @@ def test_an_environment_is_built_checked_and_switched_on_and_a_bad_one_is_not(en
         "Importing",
     ]
     assert listener.fractions == sorted(listener.fractions)
+    assert prepared == [python]
 
     with pytest.raises(errors.EngineNotFoundError, match="tinypackage: RuntimeError: broken"):
         setup.setup_environment(

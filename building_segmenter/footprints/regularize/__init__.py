@@ -6,7 +6,7 @@ Rooms, from the bottom: `outline` (points, break points, moments), `direction` (
 metres, threads), `heights` (Z). Layers in any CRS: `building_segmenter.footprints.layer`.
 """
 
-from building_segmenter.footprints.regularize.polygons import regularize_polygons, warm_up
+from building_segmenter.footprints.regularize.polygons import regularize_polygons
 from building_segmenter.footprints.regularize.settings import REASONS, Method, Offered, Regularized, Settings
 
-__all__ = ["REASONS", "Method", "Offered", "Regularized", "Settings", "regularize_polygons", "warm_up"]
+__all__ = ["REASONS", "Method", "Offered", "Regularized", "Settings", "regularize_polygons"]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import shapely
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from building_segmenter.footprints.measures import vertex_counts
 from building_segmenter.footprints.regularize.attempts import Geometries, Outlines, Parts, regularized_batch
-from building_segmenter.footprints.regularize.settings import Method, Offered, Regularized, Settings
+from building_segmenter.footprints.regularize.settings import Offered, Regularized, Settings
 from building_segmenter.progress import Progress
 
 _BATCH_FEATURES, _BATCH_POINTS = 500, 50_000
@@ -52,19 +52,12 @@ def regularize_polygons(
     settings = settings or Settings()
     progress = progress or Progress()
     originals = np.atleast_1d(np.asarray(geometries, dtype=object))
-    usable, reason = _usable(originals)
+    usable, reason = usable_polygons(originals)
     parts, owner = shapely.get_parts(usable, return_index=True)
     offers = (offered or Offered.to_all((), len(originals))).taken(owner)
     weights = None if masses is None else _masses_of(parts, owner, usable, originals, masses)
-    found = _regularized_parts(Outlines(parts, weights, offers), settings, progress)
-    return _assembled(originals, usable, reason, found, owner)
-
-
-def warm_up() -> None:
-    """Compile the kernels, or load them from the user's cache: a minute the first time, then well under a second."""
-    house = shapely.box(0, 0, 10, 10).difference(shapely.box(3, 3, 7, 7))
-    for method in get_args(Method):
-        regularize_polygons([house], Settings(method, threads=1))
+    found = regularized_parts(Outlines(parts, weights, offers), settings, progress)
+    return assembled(originals, usable, reason, found, owner)
 
 
 def _masses_of(parts: Geometries, owner: Any, usable: Geometries, originals: Geometries, masses: Any) -> Any:
@@ -77,7 +70,7 @@ def _masses_of(parts: Geometries, owner: Any, usable: Geometries, originals: Geo
     return weights
 
 
-def _usable(originals: Geometries) -> tuple[Geometries, Geometries]:
+def usable_polygons(originals: Geometries) -> tuple[Geometries, Geometries]:
     """Return valid plane polygons where there are such, else None, and the reasons for None."""
     usable = shapely.force_2d(originals)
     reason = np.full(len(usable), "", object)
@@ -100,7 +93,8 @@ def _repaired(geometry: Any) -> tuple[Any, str]:
     return None, "invalid"
 
 
-def _regularized_parts(outlines: Outlines, settings: Settings, progress: Progress) -> Parts:
+def regularized_parts(outlines: Outlines, settings: Settings, progress: Progress) -> Parts:
+    """Regularize single valid polygons, in batches over threads."""
     found = Parts.none(len(outlines.polygons))
     batches = list(_batches(outlines.polygons))
     threads = min(settings.threads or os.cpu_count() or 1, max(len(batches), 1))
@@ -139,7 +133,16 @@ def _batches(parts: Geometries) -> Iterator[NDArray[np.intp]]:
         start = stop
 
 
-def _assembled(originals: Geometries, usable: Geometries, reason: Geometries, found: Parts, owner: Any) -> Regularized:
+def assembled(originals: Geometries, usable: Geometries, reason: Geometries, found: Parts, owner: Any) -> Regularized:
+    """Put results for parts together to results for features.
+
+    Args:
+        originals: Features (n,).
+        usable: Of `usable_polygons`.
+        reason: The same; completed here.
+        found: Results for the parts of the usable polygons.
+        owner: Feature of each part.
+    """
     geometry = originals.copy()
     failed = np.flatnonzero(found.reason != "")
     # The first failing part names the reason of its feature.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from building_segmenter.footprints.measures import vertex_counts
 from building_segmenter.footprints.regularize import Offered, Regularized, Settings, regularize_polygons
 from building_segmenter.footprints.regularize.attempts import Outlines, Parts
-from building_segmenter.footprints.regularize.polygons import _assembled, _regularized_parts, _usable
+from building_segmenter.footprints.regularize.polygons import assembled, regularized_parts, usable_polygons
 from building_segmenter.footprints.shared_walls.attempts import Group, Solution, solve_group
 from building_segmenter.footprints.shared_walls.neighbours import coverages
 from building_segmenter.footprints.shared_walls.solving import Ring, RingSolver, walls_for
@@ -54,10 +54,10 @@ def regularize_together(
     """
     settings, progress = settings or Settings(), progress or Progress()
     originals = np.atleast_1d(np.asarray(geometries, dtype=object))
-    usable, reason = _usable(originals)
+    usable, reason = usable_polygons(originals)
     parts, owner = shapely.get_parts(usable, return_index=True)
     offers = (offered or Offered.to_all((), len(originals))).taken(owner)
-    alone = _regularized_parts(Outlines(parts, None, offers), settings, progress.part(0.0, 0.4))
+    alone = regularized_parts(Outlines(parts, None, offers), settings, progress.part(0.0, 0.4))
     groups = _groups(parts, alone, settings)
     rings, walls = _Rings(settings), walls_for(settings.method, settings.diagonal_penalty)
     solutions: dict[int, Solution] = {}
@@ -67,7 +67,7 @@ def regularize_together(
             progress.update(0.4 + 0.6 * done / len(pending), "Regularizing shared walls")
             solutions[k] = solve_group(groups[k], settings, walls, rings)
         found = _with_groups(alone, groups, solutions)
-        result = _assembled(originals, usable, reason.copy(), found, owner)
+        result = assembled(originals, usable, reason.copy(), found, owner)
         pending = _not_whole(groups, solutions, result.status[owner] == 1)
         if not pending:
             return _with_points(result, usable, owner, groups, solutions)

@@ -113,6 +113,16 @@ def verify(python: str, profile: str, environ: Mapping[str, str], listener: List
         )
 
 
+def prepare(python: str, environ: Mapping[str, str], listener: Listener) -> None:
+    """Compile ahead what the engine compiles on first use, so that no user waits for it.
+
+    Raises:
+        BuildingSegmenterError: The engine cannot do its work with this Python.
+        CancelledError: The listener asked to stop.
+    """
+    Client(python, environ).run({"task": "environment-prepare", "options": {}}, listener)
+
+
 def _ask_worker(python: str, environ: Mapping[str, str], listener: Listener, report: EnvironmentReport) -> None:
     found = _checked(python, MODULES["train"], environ, listener)
     report.facts["Python"] = f"{found['python']} on {found['platform']}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from building_segmenter.errors import InputNotFoundError, OutputNotWritableError
-from building_segmenter.plugin.environment.check import verify
+from building_segmenter.plugin.environment.check import prepare, verify
 from building_segmenter.plugin.environment.managed import ManagedEnvironments, data_folder, python_of
 from building_segmenter.plugin.environment.pip import install, make_venv
 from building_segmenter.plugin.environment.profiles import count_of, requirements_of
@@ -58,7 +58,8 @@ def setup_environment(
         step = PartListener(listener, 0.05, 0.9)
         install(str(new), requirements, count_of(requirements), wheels, environ, step)
         listener.progress(0.9, "Checking the new environment", None)
-        verify(str(new), profile, environ, PartListener(listener, 0.9, 1.0))
+        verify(str(new), profile, environ, PartListener(listener, 0.9, 0.92))
+        prepare(str(new), environ, PartListener(listener, 0.92, 1.0))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
