@@ -31,6 +31,7 @@ from building_segmenter.resume import Journal, input_state, resumable_folder
 from building_segmenter.tasks import ExportChips
 
 _INPUTS = {"image": "input", "footprints": "footprints", "area": "area", "image2": "input2"}
+_CHOICES = ("class_field", "buffer", "area_rule", "min_overlap", "skip_empty", "negative_ratio", "segmentation")
 _NOT_PART_OF_THE_WORK = ("output", "report", "resume")
 _WRITTEN = 0.98
 """Share of the work when all chips are written, and statistics are not."""
@@ -130,17 +131,6 @@ def _chosen(options: ExportChips, truth: Truth) -> Callable[[Chip, Frame], bool]
 
 def _facts(options: ExportChips, grid: ModelGrid, view: View, view2: View | None, truth: Truth) -> ExportFacts:
     stride = options.stride or options.tile_size
-    choices = (
-        "area_rule",
-        "min_overlap",
-        "skip_empty",
-        "negative_ratio",
-        "buffer",
-        "class_field",
-        "segmentation",
-        "validation",
-        "seed",
-    )
     return ExportFacts(
         format=options.format,
         image_format=options.image_format,
@@ -152,7 +142,7 @@ def _facts(options: ExportChips, grid: ModelGrid, view: View, view2: View | None
         image2=None if view2 is None else view2.facts,
         classes=truth.classes,
         rotation=options.rotation,
-        choices={name: getattr(options, name) for name in choices},
+        choices={name: getattr(options, name) for name in (*_CHOICES, "validation", "seed")},
         sources={
             role: source_facts(getattr(options, name)) for role, name in _INPUTS.items() if getattr(options, name)
         },

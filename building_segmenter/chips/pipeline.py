@@ -20,7 +20,7 @@ from building_segmenter.chips.strips import Strip, StripReader
 from building_segmenter.chips.windows import Plan
 
 _MOST_THREADS = 8
-_CHIPS_A_REPORT = 8
+_CHIPS_A_REPORT = _CHIPS_A_JOB = 8
 _BYTES_UNDER_WAY = 128 << 20
 
 
@@ -43,6 +43,9 @@ class Pipeline:
         self._plan, self._reader, self._cutter, self._writer = plan, reader, cutter, writer
         self._facts, self._wanted = facts, wanted
         self._threads = min(os.cpu_count() or 1, _MOST_THREADS)
+        # Threads that meet at every chip spend more time on waiting for each other than on chips.
+        chip_bytes = plan.size[0] * plan.size[1] * self._bytes_a_pixel()
+        self._chips_a_job = max(1, min(_CHIPS_A_JOB, _BYTES_UNDER_WAY // (2 * self._threads * chip_bytes)))
 
     def run(self, first: int, number: int, update: Callable[[float], None]) -> Iterator[tuple[int, list[WrittenChip]]]:
         """Cut and write the chips of all strips from one on.
@@ -67,7 +70,7 @@ class Pipeline:
         self, first: int, number: int, update: Callable[[float], None], reading: ThreadPoolExecutor,
         working: ThreadPoolExecutor,
     ) -> Iterator[tuple[int, list[WrittenChip]]]:  # fmt: skip
-        written: deque[tuple[int, list[Future[WrittenChip]]]] = deque()
+        written: deque[tuple[int, list[Future[list[WrittenChip]]]]] = deque()
         if first >= len(self._plan):
             return
         strips: deque[Strip] = deque(maxlen=3)
@@ -78,13 +81,16 @@ class Pipeline:
             if index + 1 < len(self._plan):
                 # Of the last strip chips may still be being written; those of the one before are on disk.
                 ahead = reading.submit(self._reader.read, index + 1, strips[0] if len(strips) == 3 else None)
-            frames, futures = self._plan.strip(index), []
+            frames, kept, futures = self._plan.strip(index), [], []
             for done, (frame, chip) in enumerate(zip(frames, self._cut(strip, frames, working), strict=True)):
                 if done % _CHIPS_A_REPORT == 0:
                     update((index + done / len(frames)) / len(self._plan))
                 if chip is not None and self._wanted(chip, frame):
-                    futures.append(working.submit(self._write, dataclasses.replace(chip, number=number)))
+                    kept.append(dataclasses.replace(chip, number=number))
                     number += 1
+                if len(kept) == self._chips_a_job or (kept and done + 1 == len(frames)):
+                    futures.append(working.submit(self._write, kept))
+                    kept = []
             written.append((index, futures))
             while len(written) > 1:
                 yield _finished(*written.popleft())
@@ -93,27 +99,37 @@ class Pipeline:
 
     def _cut(self, strip: Strip, frames: list[Frame], working: ThreadPoolExecutor) -> Iterator[Chip | None]:
         """Return the chips of a strip in order, while some of the next are being cut."""
-        pixels = self._plan.size[0] * self._plan.size[1]
-        under_way = max(self._threads, min(32, _BYTES_UNDER_WAY // (pixels * self._bytes_a_pixel())))
-        waiting: deque[Future[Chip | None]] = deque()
-        for frame in frames:
-            waiting.append(working.submit(self._cutter.cut, strip, frame))
-            if len(waiting) > under_way:
-                yield waiting.popleft().result()
+        jobs = [frames[at : at + self._chips_a_job] for at in range(0, len(frames), self._chips_a_job)]
+        waiting: deque[Future[list[Chip | None]]] = deque()
+        for job in jobs:
+            waiting.append(working.submit(self._cut_job, strip, job))
+            if len(waiting) > self._threads:
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
+
+    def _cut_job(self, strip: Strip, frames: list[Frame]) -> list[Chip | None]:
+        return [self._cutter.cut(strip, frame) for frame in frames]
 
     def _bytes_a_pixel(self) -> int:
         images = (self._facts.image, self._facts.image2)
         return 8 + sum(one.bands * np.dtype(one.dtype).itemsize for one in images if one is not None)
 
-    def _write(self, chip: Chip) -> WrittenChip:
-        record = self._writer.write(chip, chip.name)
-        return WrittenChip(chip.name, chip.split, chip.angle, chip_statistics(chip, self._facts.classes), record)
+    def _write(self, chips: list[Chip]) -> list[WrittenChip]:
+        return [
+            WrittenChip(
+                chip.name,
+                chip.split,
+                chip.angle,
+                chip_statistics(chip, self._facts.classes),
+                self._writer.write(chip, chip.name),
+            )
+            for chip in chips
+        ]
 
 
-def _finished(index: int, futures: list[Future[WrittenChip]]) -> tuple[int, list[WrittenChip]]:
-    return index, [future.result() for future in futures]
+def _finished(index: int, futures: list[Future[list[WrittenChip]]]) -> tuple[int, list[WrittenChip]]:
+    return index, [chip for future in futures for chip in future.result()]
 
 
 def as_entry(index: int, chips: list[WrittenChip]) -> dict[str, Any]:

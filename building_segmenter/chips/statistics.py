@@ -14,6 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from building_segmenter.chips.buffers import thread_array
 from building_segmenter.chips.chip import IGNORE, Chip, ChipClass
 
 _LONGEST_ROW = 4096
@@ -151,14 +152,15 @@ def _areas(chip: Chip) -> dict[str, list[float]]:
 
 
 def _band_figures(image: NDArray[Any], known: NDArray[np.bool_] | None) -> list[list[float]]:
-    planes = np.ascontiguousarray(np.moveaxis(image, -1, 0))
+    planes = np.moveaxis(image, -1, 0)
     if known is not None:
         planes = np.stack([plane[known] for plane in planes])[:, None]
     # Rows of small integers add up in 32 bits, at a third of the time of 64.
     short = planes.dtype.kind in "iu" and planes.itemsize <= 2 and planes.shape[2] <= _LONGEST_ROW
     sums = planes.sum(axis=2, dtype=np.int32 if short else np.float64).sum(axis=1, dtype=np.float64)
     pixels = planes[0].size
-    away: NDArray[Any] = planes.astype(np.float32 if short else np.float64)
+    away = thread_array(planes.shape, np.float32 if short else np.float64)
+    np.copyto(away, planes, casting="unsafe")
     away -= (sums / pixels).astype(away.dtype)[:, None, None]
     deviations = np.einsum("brc,brc->br", away, away).sum(axis=1, dtype=np.float64)
     columns = (planes.min(axis=(1, 2)), planes.max(axis=(1, 2)), sums / pixels, deviations)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
+from building_segmenter.chips.buffers import thread_array
 from building_segmenter.chips.formats.files import write_parts
 
 _STRIP_OFFSETS, _STRIP_BYTES, _SCALE, _TIEPOINT, _MATRIX = 273, 279, 33550, 33922, 34264
@@ -66,7 +67,9 @@ class TiffWriter:
         """
         if array.shape != self._shape:
             raise ValueError(f"{path.name} is {array.shape}, the others are {self._shape}")
-        pixels: bytes | memoryview = np.ascontiguousarray(array, self._dtype).data.cast("B")
+        contiguous = thread_array(array.shape, self._dtype)
+        np.copyto(contiguous, array, casting="unsafe")
+        pixels: bytes | memoryview = contiguous.data.cast("B")
         if self._deflate:
             # Most labels of contacts are empty, and finding that out is ten times faster than compressing zeros.
             pixels = zlib.compress(pixels, 1) if array.any() else self._zeros
