@@ -53,8 +53,8 @@ _SAME_ANGLE, _SAME_IN_SWEEP = math.radians(5.0), math.radians(2.0)
 # The main direction is settled on a solution within this share of the tolerance.
 _FINE = 0.5
 _FAR_BETTER = 0.6
-# Of the mean squared deviation at one direction at least this share remains at any other.
-_LEAST_SPREAD = 0.5
+# Of the mean squared deviation at one direction at least this share is taken to remain at any other.
+_LEAST_SPREAD = 0.75
 _SWEEP_STEP = math.radians(6.0)
 # Between main directions, a corner weighs as much as a fortieth of the squared tolerance in mean squared deviation:
 # an outline that wobbles may need a corner more at its true direction than at a wrong one, but lies closer to it.
