@@ -666,6 +666,25 @@ class RegularizeFootprints(Task):
         "Footprints that touch keep one common wall, without gaps and overlaps. Where one of them resists, its outline"
         " stays as it is and its neighbours are fitted to it.",
     )
+    probability: str | None = option(
+        None,
+        "raster",
+        "Probability raster",
+        "Raster of Segment raster, or any of probabilities (band 1, any CRS), that the footprints were traced in. Walls"
+        " follow the outline more closely where the probability changes sharply, less where it fades. The gain is"
+        " small: agreement with the truth rose by 0.001 on drawn footprints, and on real ones not at all. Footprints"
+        " outside are regularized without it. Not with shared walls.",
+        advanced=True,
+    )
+    probability_use: str = option(
+        "weights",
+        "choice",
+        "Use of probability",
+        "weights: how sharp it is at each point. directions: footprints try the direction of its gradient first; on"
+        " drawn footprints this made results worse, so it is not the default. both: the two.",
+        choices=("weights", "directions", "both"),
+        advanced=True,
+    )
 
     def _check_together(self) -> None:
         if self.tolerance_type == "area-ratio" and self.method != "circle":
@@ -677,6 +696,11 @@ class RegularizeFootprints(Task):
             raise InvalidParameterError(
                 f"TOLERANCE is {self.tolerance}, but as an area ratio it is a share of the circle's area.",
                 "Give a share between 0.001 and 1, such as 0.1.",
+            )
+        if self.probability and self.shared_walls:
+            raise InvalidParameterError(
+                "PROBABILITY and SHARED_WALLS are both given; shared walls are straightened without a raster.",
+                "Leave one of them out.",
             )
         if self.min_radius > self.max_radius:
             raise InvalidParameterError(

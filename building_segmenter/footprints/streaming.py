@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from building_segmenter import tasks
 from building_segmenter.footprints.fields import room_for_ours
+from building_segmenter.footprints.gradient import ProbabilityGradient, probability_gradient
 from building_segmenter.footprints.grouping import Rows, close_groups, in_order, whole_groups
 from building_segmenter.footprints.orientation import Orientation, orientation_of
 from building_segmenter.footprints.outcome import (
@@ -62,8 +64,11 @@ def regularize_footprints(options: tasks.RegularizeFootprints, progress: Progres
     orientation = orientation_of(options, layer, ground, progress.part(0.0, 0.1))
     together = regularize_together if options.shared_walls else None
     run = Run(layer, ground, settings_of(options), orientation, options.output, together)
-    with ahead(layer.batches()) as read, ahead(run.results(read, progress.part(0.1, 0.97))) as made:
-        write_batches(made, options.output, run.schema, progress.part(0.97, 1.0))
+    raster = probability_gradient(options.probability, layer.crs) if options.probability else nullcontext()
+    with raster as gradient:
+        run.gradient, run.probability_use = gradient, options.probability_use
+        with ahead(layer.batches()) as read, ahead(run.results(read, progress.part(0.1, 0.97))) as made:
+            write_batches(made, options.output, run.schema, progress.part(0.97, 1.0))
     return {"output": options.output} | run.told(progress)
 
 
@@ -95,7 +100,12 @@ class Run:
 
     Attributes:
         schema: What the result is like.
+        gradient: Of a probability raster, to be heeded where features are regularized each by itself.
+        probability_use: What of it: `weights`, `directions` or `both`.
     """
+
+    gradient: ProbabilityGradient | None = None
+    probability_use: str = "weights"
 
     def __init__(
         self,
@@ -154,6 +164,10 @@ class Run:
 
     def _regularized(self, rows: Rows, batch: Batch, strips: Strips, progress: Progress) -> Batch:
         offered = self._orientation.offered(rows, batch.geometry, strips)
+        regularize = self._together or regularize_polygons
+        if self.gradient is not None:
+            there = strips[strips != NOWHERE]
+            regularize = self.gradient.regularizing(self.probability_use, self._ground, there)
         outcome = regularize_outlines(
             batch.geometry,
             self._ground,
@@ -161,7 +175,7 @@ class Run:
             strips=strips,
             offered=offered,
             progress=progress,
-            regularize=self._together or regularize_polygons,
+            regularize=regularize,
         )
         return self._result(batch, outcome)
 
