@@ -28,7 +28,7 @@ _SCALES = (1.0, 0.6, 0.35)
 """Shares of the tolerance that the optimisation may use, one after the other, until a result is accepted: with less
 to move in, corners near walls and narrow parts come out as they were. Narrower ones get half of the last, and so on."""
 
-_STAIRS = 2
+_STAIRS = 1.5
 """Corners of the walls allowed for one of free angles from which an outline is stairs, not walls."""
 
 _SLANT = 1.8
