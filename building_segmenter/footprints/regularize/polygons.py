@@ -13,7 +13,8 @@ import shapely
 from numpy.typing import NDArray
 
 from building_segmenter.footprints.measures import vertex_counts
-from building_segmenter.footprints.regularize.attempts import Geometries, Outlines, Parts, regularized_batch
+from building_segmenter.footprints.regularize.attempts import regularized_batch
+from building_segmenter.footprints.regularize.parts import Geometries, Outlines, Parts
 from building_segmenter.footprints.regularize.settings import Offered, Regularized, Settings
 from building_segmenter.progress import Progress
 

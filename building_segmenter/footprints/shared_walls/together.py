@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from building_segmenter.footprints.measures import vertex_counts
 from building_segmenter.footprints.regularize import Offered, Regularized, Settings, regularize_polygons
-from building_segmenter.footprints.regularize.attempts import Outlines, Parts
+from building_segmenter.footprints.regularize.parts import Outlines, Parts
 from building_segmenter.footprints.regularize.polygons import assembled, regularized_parts, usable_polygons
 from building_segmenter.footprints.shared_walls.attempts import Group, Solution, solve_group
 from building_segmenter.footprints.shared_walls.neighbours import coverages
