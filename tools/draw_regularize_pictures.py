@@ -162,7 +162,8 @@ def diagonals() -> None:
     outline = [(0, 0), (20, 0), (20, 9), (16, 13), (3, 13), (0, 10)]
     given = rough([affinity.rotate(shapely.Polygon(outline), 15, origin=(0, 0))], SOFT, 6)
     options = {"method": "right-angles-and-diagonals", "tolerance": 1.0}
-    draw("diagonal_penalty", [panel(f"DIAGONAL_PENALTY {p}", given, diagonal_penalty=p, **options) for p in (0, 1.5, 8)])
+    penalties = (0, 1.5, 8)
+    draw("diagonal_penalty", [panel(f"DIAGONAL_PENALTY {p}", given, diagonal_penalty=p, **options) for p in penalties])
 
 
 def radii() -> None:
@@ -216,7 +217,8 @@ def terrace() -> Any:
 def shared_walls() -> None:
     """SHARED_WALLS."""
     given, options = terrace(), {"method": "right-angles", "tolerance": 1.2}
-    draw("shared_walls", [panel("each by itself", given, **options), panel("SHARED_WALLS", given, shared_walls=True, **options)])
+    alone = panel("each by itself", given, **options)
+    draw("shared_walls", [alone, panel("SHARED_WALLS", given, shared_walls=True, **options)])
 
 
 def main() -> None:

@@ -14,11 +14,14 @@ class RegularizeFootprints(TaskAlgorithm):
     TASK = "regularize"
     TAGS = ("regularize", "orthogonalize", "square", "right angles", "simplify", "regularize building footprint")
     HELP = """
-Straightens the outlines of buildings: walls become straight, and corners right angles on the ground.
+Straightens the outlines of buildings on the ground: to right angles, with diagonals, to any angle, or to circles. Auto
+makes round outlines circles, and takes the simplest of the others that serves.
 
 Each outline is solved as a whole: of all outlines within the tolerance, the one with few walls that lies closest to
 the input is taken. The result stays within the tolerance of the input, and the input within the tolerance of the
 result. A good tolerance is 2 to 4 pixels of the image that the footprints come from.
+
+With Shared walls, footprints that touch keep one common wall, without gaps and overlaps.
 
 Footprints can be given directions to try first: that of a road or parcel boundary beside them (Alignment lines),
 directions that you know (Preferred directions), and the common one of their neighbours (Neighbour distance), which
