@@ -45,6 +45,10 @@ class Journal:
             self._file.write(json.dumps(entry, separators=(",", ":")) + "\n")
             self._file.flush()
 
+    def forget(self) -> None:
+        """Take the steps for nothing worth keeping, where they came to no result."""
+        self.done.clear()
+
     def close(self) -> None:
         """Close the file; nothing more can be kept."""
         if self._file is not None:

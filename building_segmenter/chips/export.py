@@ -89,6 +89,7 @@ def _export(
         pipeline = Pipeline(plan, reader, cutter, writer, facts, _chosen(options, truth))
         chips = _cut_and_written(pipeline, journal, progress)
     if not chips:
+        journal.forget()
         raise _nothing_left(options)
     progress.update(_WRITTEN, "Writing statistics")
     statistics = summarize([chip.statistics for chip in chips], facts.classes)
