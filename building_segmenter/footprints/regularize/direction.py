@@ -38,7 +38,7 @@ def chord_direction(x: Any, y: Any, chord: float) -> Any:
     end = 1
     for k in range(n):
         end = max(end, k + 1)
-        while end < k + n - 1 and arc[end] - arc[k] < chord:
+        while end < k + n - 1 and arc[end] - arc[k] < chord * (1 - 1e-6):
             end += 1
         dx, dy = x[end % n] - x[k], y[end % n] - y[k]
         length = length_of(dx, dy)

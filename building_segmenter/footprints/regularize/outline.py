@@ -15,6 +15,7 @@ import numpy as np
 from building_segmenter.footprints.regularize.compiled import kernel
 
 _SAME_POINT = 1e-6
+_NEARLY = 1 - 1e-6
 
 
 @kernel
@@ -189,7 +190,7 @@ def corner_places(x: Any, y: Any, arm: float, spacing: float) -> Any:
     for k in range(1, 2 * n + 1):
         arc[n + k] = arc[k] + length
     turn = _turns(x, y, arc, min(arm, length / 8))
-    peaks = _peaks(turn, arc, spacing / 2)
+    peaks = _peaks(turn, arc, spacing / 2 / _NEARLY)
     places = np.empty(n, np.int64)
     count, m = 0, len(peaks)
     for k in range(m):
@@ -198,7 +199,7 @@ def corner_places(x: Any, y: Any, arm: float, spacing: float) -> Any:
         step = apart / max(math.ceil(apart / spacing - 1e-6), 1)
         reached = arc[first]
         for point in range(first, last):
-            if point == first or (arc[point] >= reached + 0.99 * step and arc[last] - arc[point] >= 0.5 * step):
+            if point == first or (arc[point] >= reached + 0.99 * step and arc[last] - arc[point] >= 0.499 * step):
                 places[count] = point if point < n else point - n
                 count += 1
                 reached = arc[point]
@@ -207,19 +208,26 @@ def corner_places(x: Any, y: Any, arm: float, spacing: float) -> Any:
 
 @kernel
 def _turns(x: Any, y: Any, arc: Any, arm: float) -> Any:
-    """Return one minus the cosine of the turn at each point, between the chords of an arm's length to both sides."""
+    """Return how much the ring turns at each point, between the chords of an arm's length to both sides.
+
+    One minus the cosine of the turn, in whole millionths.
+    """
     n = len(x)
     turn = np.empty(n)
     back, ahead = 0, n
     for k in range(n, 2 * n):
-        while arc[k] - arc[back + 1] >= arm:
+        # Points of traced outlines are often a whole number of pixels apart, and so may the arm be: what is as long as
+        # it but for rounding is as long.
+        while arc[k] - arc[back + 1] >= arm * _NEARLY:
             back += 1
-        while ahead <= k or arc[ahead] - arc[k] < arm:
+        while ahead <= k or arc[ahead] - arc[k] < arm * _NEARLY:
             ahead += 1
         here = k - n
         before, after = back if back < n else back - n, ahead - n if ahead < 2 * n else ahead - 2 * n
         ax, ay, bx, by = x[here] - x[before], y[here] - y[before], x[after] - x[here], y[after] - y[here]
-        turn[here] = 1 - (ax * bx + ay * by) / math.sqrt(max((ax * ax + ay * ay) * (bx * bx + by * by), 1e-30))
+        cosine = (ax * bx + ay * by) / math.sqrt(max((ax * ax + ay * ay) * (bx * bx + by * by), 1e-30))
+        # Points on both sides of a corner that turn alike must do so whatever the rounding.
+        turn[here] = math.floor((1 - cosine) * 1e6 + 0.5)
     return turn
 
 

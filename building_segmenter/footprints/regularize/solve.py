@@ -109,10 +109,13 @@ def solved(outlines: Any, limits: Any, angle: float, walls: int, penalty: float,
     for k in range(len(outlines)):
         points, breaks, sums = outlines[k]
         ring = turned(points[0], points[1], breaks, sums, angle, walls != SQUARE, True)
-        if walls == SQUARE:
-            found = square_ring(ring, len(breaks), limits[k], budget - work)
-        else:
-            found = any_ring(ring, len(breaks), limits[k], prices_of(walls, limits[k][3], penalty), budget - work)
+        found = square_ring(ring, len(breaks), limits[k], budget - work)
+        if walls != SQUARE:
+            # The best way to a state need not be on the best way round, so right angles may still be the better find.
+            more = any_ring(ring, len(breaks), limits[k], prices_of(walls, limits[k][3], penalty), budget - work)
+            work += found[5]
+            if more[0] <= found[0]:
+                found = more
         ring_cost, corners, kinds, units, offsets, ring_work = found
         cost, work = cost + ring_cost, work + ring_work
         if not cost < np.inf or work > budget:

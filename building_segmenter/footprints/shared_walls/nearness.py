@@ -67,7 +67,9 @@ def boundary_distance(one: Any, other: Any, limit: float) -> float:
     origin = np.tile(a[0, :2], 2)
     a, b = a - origin, b - origin
     there = float(farthest(a, b, limit / 1000, limit))
-    return max(there, float(farthest(b, a, limit / 1000, limit))) if there <= limit else there
+    # What is found to be too far is not looked at to its end.
+    worst = max(there, float(farthest(b, a, limit / 1000, limit))) if there <= limit else there
+    return worst if worst <= limit else math.inf
 
 
 def _segments(polygon: Any) -> Any:
