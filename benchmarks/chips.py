@@ -53,6 +53,8 @@ def prepare():
     """Import what all runs use, so that the time is that of the work."""
     importlib.import_module("building_segmenter.chips.export")
     importlib.import_module("geopandas")
+    # Set up environment compiles it once; a process then loads it.
+    importlib.import_module("building_segmenter.chips.sums").compile_kernels()
 
 
 def measured(folder, form):

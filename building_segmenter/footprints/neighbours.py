@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 from building_segmenter.footprints.regularize.direction import folded
 
 Floats = NDArray[np.float64]

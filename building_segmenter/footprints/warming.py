@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import shapely
 
+from building_segmenter.chips import sums
 from building_segmenter.footprints.grouping import close_groups
 from building_segmenter.footprints.neighbours import Directed, consensus, own_directions
 from building_segmenter.footprints.regularize import Method, Settings
@@ -15,7 +16,7 @@ from building_segmenter.progress import Progress
 
 
 def compile_kernels(progress: Progress) -> None:
-    """Compile the kernels of regularization into the user's cache folder, or find them there.
+    """Compile the kernels of regularization and of the export of chips into the user's cache folder, or find them there.
 
     A minute or two the first time, then about a second. What runs is a tiny layer, with all methods and with what
     looks at neighbours.
@@ -31,6 +32,7 @@ def compile_kernels(progress: Progress) -> None:
     for number, method in enumerate(methods):
         progress.update(number / (len(methods) + 1), "Compiling regularization")
         regularize_together(layer, Settings(method, threads=1))
+    sums.compile_kernels()
     progress.update(len(methods) / (len(methods) + 1), "Compiling what looks at neighbours")
     close_groups(shapely.bounds(layer), 0.1)
     angle, variance = own_directions(layer, 3.0)

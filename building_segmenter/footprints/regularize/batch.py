@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 from building_segmenter.footprints.regularize.direction import folded, longest_slant
 from building_segmenter.footprints.regularize.optimum import FREE
 from building_segmenter.footprints.regularize.outline import break_points, signed_area

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 from building_segmenter.footprints.regularize.outline import cleaned, densified, length_of, perimeter
 
 _FEWEST_SIDES, _MOST_SIDES = 72, 720

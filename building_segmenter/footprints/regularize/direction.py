@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 from building_segmenter.footprints.regularize.outline import break_points, length_of
 
 QUARTER = math.pi / 2

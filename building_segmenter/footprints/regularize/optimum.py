@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 
 EAST, NORTH, WEST, SOUTH = 0, 2, 4, 6
 FREE = 8

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 
 _SAME_POINT = 1e-6
 _NEARLY = 1 - 1e-6

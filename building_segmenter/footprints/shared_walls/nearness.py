@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 
 
 @kernel

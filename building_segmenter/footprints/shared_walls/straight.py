@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from building_segmenter.footprints.regularize.compiled import kernel
+from building_segmenter.compiled import kernel
 
 # Two lines meet only if they are at least this far from parallel.
 # A line may end a little farther from its own end than the tolerance: the corner there lies near both boundaries if it

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from building_segmenter.footprints.regularize import compiled
+from building_segmenter import compiled
 
 REPORT = """
 import numba
-from building_segmenter.footprints.regularize import compiled
+from building_segmenter import compiled
 
 def doubled(x):
     return 2 * x
@@ -41,7 +41,7 @@ def test_a_change_in_any_file_with_kernels_is_another_digest(tmp_path):
 
 def test_the_folder_is_of_this_state_of_the_sources(tmp_path):
     folder, cached, _ = told(tmp_path / "named")
-    sources = Path(compiled.__file__).parent.parent
+    sources = Path(compiled.__file__).parent
     assert Path(folder) == tmp_path / "named" / compiled.sources_digest(sources)
     assert cached == "True"
 

@@ -1,4 +1,4 @@
-"""Numba as the regularization uses it: without the interpreter lock, and cached where the user may write.
+"""Numba as the project uses it: without the interpreter lock, and cached where the user may write.
 
 The package may lie in a read-only place (a plugin folder, a system installation), so compiled kernels go to the
 user's cache folder, unless `NUMBA_CACHE_DIR` names another. Numba compiles a kernel again when its own file changes,
@@ -44,7 +44,7 @@ def _cacheable() -> bool:
     config: Any = numba.config
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_folder()
     try:
-        folder = base / sources_digest(Path(__file__).parent.parent)
+        folder = base / sources_digest(Path(__file__).parent)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
