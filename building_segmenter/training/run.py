@@ -1,0 +1,116 @@
+"""One training: from its chips and networks to its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from building_segmenter import tasks
+from building_segmenter.progress import Progress
+from building_segmenter.reports.training import Sample
+from building_segmenter.training.datasets import Chip, TrainingData
+from building_segmenter.training.evaluation import Evaluation, evaluate
+from building_segmenter.training.loop import Outcome, Plan, Trainer
+from building_segmenter.training.pipeline import ChipStore, epoch_batches, find_built
+from building_segmenter.training.starting import new_networks
+
+_CHANNELS = ("building", "contact")
+_SAMPLES = 6
+_TYPICAL_BATCHES = 8
+
+
+class Run:
+    """One training.
+
+    Args:
+        options: Of the task.
+        data: Chips to train on.
+        progress: Told of what the user should know.
+    """
+
+    def __init__(self, options: tasks.TrainModel, data: TrainingData, progress: Progress) -> None:
+        # Seeds the first weights and the dropout, and makes TensorFlow's parallel sums come out alike each time.
+        keras.utils.set_random_seed(options.seed)
+        tf.config.experimental.enable_op_determinism()
+        self._options, self._data, self._progress = options, data, progress
+        channels = _CHANNELS[: 2 if _has_contacts(data) else 1]
+        self._store = ChipStore(data, len(channels))
+        self.crop = min(options.crop, data.tile_size) // 16 * 16
+        self._steps = max(1, round(sum(map(len, data.train)) / options.batch_size))
+        self.start = start = new_networks(options, data, channels, progress)
+        plan = Plan(
+            options.epochs,
+            start.head_epochs,
+            self._steps,
+            start.learning_rate,
+            options.patience,
+            start.backbone_share,
+        )
+        self.trainer = Trainer(start.model, start.averaged, plan)
+
+    def train(self) -> Outcome:
+        """Train to the end."""
+        data, store = self._data, self._store
+        for note in (note for dataset in data.datasets for note in dataset.notes):
+            self._progress.warn(note)
+        built = find_built(data, store, self._progress.part(0.0, 0.01))
+        if not any(chips.any() for chips in built):
+            self._progress.warn("No training chip shows a building: the model will find none.")
+        self._progress.log(
+            f"{sum(map(len, data.train))} training chips, {sum(int(b.sum()) for b in built)} of them with buildings;"
+            f" {len(data.validation)} validation chips; crop {self.crop} px, {self._steps} batches an epoch."
+        )
+
+        def batches(epoch: int, steps: int, vary: bool) -> Any:
+            return epoch_batches(
+                data,
+                store,
+                built,
+                (self.start.scale, self.start.offset),
+                crop=self.crop,
+                batch_size=self._options.batch_size,
+                steps=steps,
+                vary=vary,
+                seed=(self._options.seed, epoch),
+            )
+
+        typical = [images for images, _ in batches(0, _TYPICAL_BATCHES, False)]
+        varied = self._options.augmentation == "default"
+        return self.trainer.fit(
+            lambda epoch: batches(epoch, self._steps, varied), typical, self._validate, self._progress.part(0.01, 0.99)
+        )
+
+    def samples(self, evaluation: Evaluation, threshold: float) -> list[Sample]:
+        """Return validation chips with buildings for a reader to look at: the best ones, then the worst."""
+        scored = [
+            (counts.metrics(threshold)["iou"], index)
+            for index, counts in enumerate(evaluation.chips)
+            if counts.building.sum() > 0
+        ]
+        ranked = sorted(scored, reverse=True)
+        chosen = ranked[:_SAMPLES] + ranked[max(_SAMPLES, len(ranked) - _SAMPLES) :]
+        return [self._sample(self._data.validation[index], iou) for iou, index in chosen]
+
+    def _validate(self) -> Evaluation:
+        def chips() -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
+            for chip in self._data.validation:
+                self._progress.check()
+                yield self._store.read(chip)
+
+        return evaluate(chips(), self.trainer.predict)
+
+    def _sample(self, chip: Chip, iou: float) -> Sample:
+        image, target = self._store.read(chip)
+        probability = self.trainer.predict(image)[..., 0]
+        shown = np.clip((image * np.array(self.start.scale) + np.array(self.start.offset) + 1.0) / 2.0, 0.0, 1.0)
+        return Sample(chip.title, iou, (shown * 255).astype(np.uint8), target[..., 0], probability)
+
+
+def _has_contacts(data: TrainingData) -> bool:
+    firsts = [chips[0] for chips in data.train if chips]
+    return any(chip.dataset.read(chip.entry)[2] is not None for chip in firsts)
