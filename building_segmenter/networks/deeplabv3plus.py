@@ -7,7 +7,7 @@ Image Segmentation", ECCV 2018, https://arxiv.org/abs/1802.02611. Where this dep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import layers
@@ -28,6 +28,7 @@ def build_deeplabv3plus(
     scale: Sequence[float],
     offset: Sequence[float],
     *,
+    activation: Literal["sigmoid", "softmax"] = "sigmoid",
     aspp_filters: int = 256,
     decoder_filters: int = 128,
     dropout: float = 0.2,
@@ -36,9 +37,10 @@ def build_deeplabv3plus(
 
     Args:
         bands: Bands of the image, any number.
-        channels: Probabilities per pixel; each is a sigmoid of its own, so they need not add up to one.
+        channels: Probabilities per pixel.
         scale: One factor a band; the network itself turns pixel values into `value * scale + offset`.
         offset: One summand a band.
+        activation: `sigmoid`: each channel for itself, so they need not add up to one. `softmax`: they share one.
         aspp_filters: Width of the pyramid of atrous convolutions.
         decoder_filters: Width of the decoder. The paper has 256; 128 halves the time on a processor.
         dropout: Share of the decoder's features dropped in training.
@@ -56,13 +58,13 @@ def build_deeplabv3plus(
     decoded = layers.Dropout(dropout, name="decoder_dropout")(decoded)
     logits = layers.Conv2D(channels, 1, name=_LOGITS)(decoded)
     logits = layers.UpSampling2D(4, interpolation="bilinear", name="upsampled_logits")(logits)
-    # Probabilities stay float32 under a mixed precision policy, where sigmoids near 0 and 1 would be rounded away.
-    probabilities = layers.Activation("sigmoid", dtype="float32", name="probabilities")(logits)
+    # Probabilities stay float32 under a mixed precision policy, where values near 0 and 1 would be rounded away.
+    probabilities = layers.Activation(activation, dtype="float32", name="probabilities")(logits)
     return keras.Model(image, probabilities, name="deeplabv3plus_mobilenetv2")
 
 
 def with_logits(model: keras.Model) -> keras.Model:
-    """Return a model that shares all layers of `model` but ends before the sigmoid, for numerically safe losses."""
+    """Return a model that shares all layers of `model` but ends before the sigmoid or softmax, for safe losses."""
     return keras.Model(model.input, model.get_layer("upsampled_logits").output, name="logits_model")
 
 

@@ -18,6 +18,7 @@ _WITH_FORMAT = (
 )
 _WITH_AXIS = (layers.BatchNormalization, layers.Concatenate)
 _WITHOUT_FORMAT = (layers.ReLU, layers.Add, layers.Dropout)
+_ELEMENTWISE = (keras.activations.sigmoid, keras.activations.relu, keras.activations.linear)
 
 
 def for_prediction(model: keras.Model) -> keras.Model:
@@ -65,6 +66,8 @@ class _Rewriter:
     def _layer(self, layer: Any) -> Any:
         if layer.name in self._folded:
             return layers.Identity(name=layer.name)
+        if self._channels_first and _is_softmax(layer):
+            return layers.Softmax(axis=1, name=layer.name)
         config = layer.get_config() | ({"use_bias": True} if layer.name in self._with_bias else {})
         if self._channels_first and isinstance(layer, _WITH_FORMAT):
             config["data_format"] = "channels_first"
@@ -84,12 +87,17 @@ def _knows_channels_first(layer: Any) -> bool:
     if isinstance(layer, layers.InputLayer | layers.Rescaling):
         return True
     if type(layer) is layers.Activation:
-        return layer.activation in (keras.activations.sigmoid, keras.activations.relu, keras.activations.linear)
+        return layer.activation in _ELEMENTWISE or _is_softmax(layer)
     if type(layer) in _WITH_AXIS:
         return layer.axis in (-1, 3)
     if type(layer) in _WITH_FORMAT:
         return layer.data_format == "channels_last" and getattr(layer, "keepdims", True)
     return type(layer) in _WITHOUT_FORMAT
+
+
+def _is_softmax(layer: Any) -> bool:
+    """Tell whether a layer is a softmax over the channels, which lie last."""
+    return type(layer) is layers.Activation and layer.activation is keras.activations.softmax
 
 
 def _image_goes_alone(model: keras.Model) -> bool:

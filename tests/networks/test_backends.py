@@ -94,6 +94,8 @@ def networks():
     beside = layers.Concatenate()([image, layers.BatchNormalization()(layers.Conv2D(4, 1)(image))])
     yield keras.Model(image, beside)
     yield keras.Model(image, layers.Softmax()(layers.BatchNormalization()(layers.Conv2D(4, 1)(image))))
+    soft = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 1)(image)))
+    yield keras.Model(image, layers.Activation("softmax")(soft))
     yield keras.Sequential([layers.Input((None, None, 3)), layers.Conv2D(4, 1), layers.BatchNormalization()])
 
 

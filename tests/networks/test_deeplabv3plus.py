@@ -53,6 +53,14 @@ def test_pyramid_lies_at_stride_16_and_the_decoder_at_stride_4(network):
     assert side_at("logits") == 256 // 4
 
 
+def test_softmax_makes_the_channels_share_one():
+    network = build_deeplabv3plus(3, 4, [1.0] * 3, [0.0] * 3, activation="softmax", aspp_filters=8, decoder_filters=8)
+    head = keras.Model(network.get_layer("logits").output, network.output)
+    shares = keras.ops.convert_to_numpy(head(np.random.default_rng(0).normal(0, 3, (1, 8, 8, 4)).astype("float32")))
+    np.testing.assert_allclose(shares.sum(axis=-1), 1.0, rtol=1e-5)
+    assert np.ptp(shares) > 0.5
+
+
 def test_full_network_is_small_enough_to_ship():
     assert build_deeplabv3plus(3, 2, [1.0] * 3, [0.0] * 3).count_params() < 2_000_000
 
