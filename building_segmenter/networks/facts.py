@@ -10,14 +10,21 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 from building_segmenter.errors import ModelError
 
 EXTENSION = "https://stac-extensions.github.io/mlm/v1.3.0/schema.json"
 
+Activation = Literal["sigmoid", "softmax"]
+"""How logits become probabilities: each channel by itself, or all of a pixel so that they add up to one."""
+
+BACKGROUND = "background"
+"""The first channel of a model with several classes: ground of none of them."""
+
 _OWN = "building_segmenter:"
 _REQUIRED_OWN = ("gsd", "tile_size", "threshold", "scale", "offset", "dtype", "channels")
+_OPTIONAL_OWN = ("metrics", "training", "credits", "engine_version", "activation")
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,12 @@ class ModelFacts:
         offset: Summand of each band.
         gsd: Ground pixel in metres that it was trained at.
         tile_size: Side of a tile in pixels that it is meant for; a multiple of 16.
-        channels: What each output channel is the probability of; the first is `building`.
+        channels: What each output channel is the probability of. The first is `building`, each channel by itself; or
+            they are `background` and the names of `classes`, and a pixel belongs to the most probable one.
         classes: `{"value", "name"}` of each class of the labels.
-        threshold: Probability from which a pixel is best called a building, chosen on validation chips.
-        metrics: Validation metrics by name, at that threshold.
+        threshold: Probability from which a pixel is best called a building, chosen on validation chips. It means
+            nothing to a model with several classes (`activation` is `softmax`) and is 0.5 there.
+        metrics: Validation metrics by name, at that threshold; those of one class of several are `iou: NAME` and so on.
         training: Datasets, options and outcome of the training, ready for JSON.
         pretrained_source: Where the backbone's weights came from; empty if it started at random.
         parameters: Number of weights.
@@ -64,6 +73,7 @@ class ModelFacts:
         engine_version: Version of the engine that made it.
         framework_version: Version of Keras that made it.
         created: Date and time, ISO 8601 in UTC.
+        activation: `sigmoid`: every channel is a probability by itself; `softmax`: they add up to one.
     """
 
     name: str
@@ -86,11 +96,17 @@ class ModelFacts:
     licence: str = ""
     engine_version: str = ""
     framework_version: str = ""
+    activation: Activation = "sigmoid"
+
+    @property
+    def is_multiclass(self) -> bool:
+        """Whether pixels belong to one of several classes, instead of being buildings or not."""
+        return self.activation == "softmax"
 
 
 def facts_to_item(facts: ModelFacts) -> dict[str, Any]:
     """Return facts as a STAC item, ready for JSON."""
-    own = {name: getattr(facts, name) for name in (*_REQUIRED_OWN, "metrics", "training", "credits", "engine_version")}
+    own = {name: getattr(facts, name) for name in (*_REQUIRED_OWN, *_OPTIONAL_OWN)}
     properties = {
         "title": facts.name,
         "datetime": facts.created,
@@ -186,6 +202,8 @@ def _parsed(properties: Mapping[str, Any]) -> ModelFacts:
         licence="" if licence == "other" else licence,
         engine_version=str(properties.get(_OWN + "engine_version", "")),
         framework_version=str(properties.get("mlm:framework_version", "")),
+        # Files of before there were several classes do not say it. What else they say is checked later.
+        activation=cast(Activation, str(properties.get(_OWN + "activation", "sigmoid"))),
     )
 
 
@@ -198,11 +216,20 @@ def _check(facts: ModelFacts, source: str) -> None:
             ("threshold", 0.0 <= facts.threshold <= 1.0),
             ("channels", len(facts.channels) > 0),
             ("scale", len(facts.scale) == len(facts.offset) == len(facts.bands) > 0),
+            ("activation", facts.activation in get_args(Activation)),
+            ("list of classes", not facts.is_multiclass or _has_class_channels(facts)),
         )
         if not fine
     ]
     if wrong:
         raise _incomplete(source, f"a usable {' and '.join(wrong)}")
+
+
+def _has_class_channels(facts: ModelFacts) -> bool:
+    values = [one.get("value") for one in facts.classes]
+    whole = all(isinstance(value, int) and value > 0 for value in values)
+    names = tuple(str(one.get("name")) for one in facts.classes)
+    return whole and len(set(values)) == len(values) > 1 and facts.channels == (BACKGROUND, *names)
 
 
 def _incomplete(source: str, what: str) -> ModelError:
@@ -244,7 +271,7 @@ def _input(facts: ModelFacts) -> dict[str, Any]:
 def _output(facts: ModelFacts) -> dict[str, Any]:
     return {
         "name": "probabilities",
-        "description": f"Probability of {', '.join(facts.channels)}, each apart from the others.",
+        "description": f"Probability of {', '.join(facts.channels)}{_relation(facts)}",
         "tasks": ["semantic-segmentation"],
         "result": {
             "shape": [-1, facts.tile_size, facts.tile_size, len(facts.channels)],
@@ -254,3 +281,9 @@ def _output(facts: ModelFacts) -> dict[str, Any]:
         "classification:classes": [dict(one) for one in facts.classes],
         "post_processing_function": None,
     }
+
+
+def _relation(facts: ModelFacts) -> str:
+    if facts.is_multiclass:
+        return f"; they add up to one. A pixel belongs to the most probable; {_OWN}threshold is not used."
+    return ", each apart from the others."
