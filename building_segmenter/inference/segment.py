@@ -35,30 +35,44 @@ Floats = NDArray[np.float32]
 
 
 def segment_raster(options: SegmentRaster, progress: Progress) -> dict[str, Any]:
-    """Predict the probability of buildings over a raster.
+    """Predict the probability of buildings, or of each of a model's classes, over a raster.
 
     Returns:
-        `output`, `width` and `height` in pixels, `gsd` (two ground metres), `threshold` of the model.
+        `output`, `width` and `height` in pixels, `gsd` (two ground metres), `model_gsd`, and `threshold` of the model
+        or, of a model with several classes, `classes` (`value` and `name` of each band).
 
     Raises:
         BuildingSegmenterError: The raster, the model or the output cannot be used; see `errors`.
     """
     with scratch.new_output(options.output) as path:
         facts = predict_to(options, path, progress)
+    if facts["classes"]:
+        del facts["threshold"]  # the most probable class wins
+    else:
+        del facts["classes"]
     return {"output": options.output, **facts}
 
 
 def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[str, Any]:
-    """Predict into a probability raster at a scratch path; see `segment_raster`."""
+    """Predict into a probability raster at a scratch path; see `segment_raster`.
+
+    Of a model with several classes, the raster has one band for each of them, and none for the background.
+
+    Returns:
+        `width`, `height`, `gsd`, `model_gsd`, `threshold`, and `classes`, which is empty of a model of buildings.
+    """
     with open_raster(options.input) as dataset:
         job = _prepared(options, dataset, progress.part(0.0, 0.05))
         column, row, width, height = job.window
         transform = job.grid.transform @ Affine.translation(column, row)
-        writer = probability_writer(path, width, height, transform, job.grid.crs, job.facts.channels)
+        facts, (names, values) = job.facts, _bands_of(job.facts)
+        writer = probability_writer(path, width, height, transform, job.grid.crs, names, values)
         with writer as output, job.predictor:
             valid_pixels = 0
             for top, probability, valid in _blended_rows(job, progress.part(0.05, 1.0)):
-                write_rows(output, top - row, np.stack([quantized(plane, valid) for plane in probability]))
+                write_rows(
+                    output, top - row, np.stack([quantized(plane, valid) for plane in probability[-len(names) :]])
+                )
                 valid_pixels += int(valid.sum())
             if not valid_pixels:
                 raise no_valid_pixel(dataset)
@@ -66,9 +80,20 @@ def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[
         "width": width,
         "height": height,
         "gsd": list(job.grid.gsd),
-        "threshold": job.facts.threshold,
-        "model_gsd": job.facts.gsd,
+        "model_gsd": facts.gsd,
+        "threshold": facts.threshold,
+        "classes": [{"value": value, "name": name} for value, name in zip(values, names, strict=False)],
     }
+
+
+def _bands_of(facts: ModelFacts) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return what each band is the probability of, and the values of classes: none of a model of buildings.
+
+    The background, which comes first, has no band: it is what is missing to 1.
+    """
+    if not facts.is_multiclass:
+        return facts.channels, ()
+    return facts.channels[1:], tuple(int(one["value"]) for one in facts.classes)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from building_segmenter.rasters.writing import geotiff_writer
 
 FULL = 254
 NODATA = 255
+CLASS_VALUE = "CLASS_VALUE"
+"""Tag of a band that holds the probability of one of several classes: the value of that class."""
+
 _BLOCK = 512
 
 
@@ -27,7 +30,13 @@ def quantized(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDA
 
 @contextmanager
 def probability_writer(
-    path: Path, width: int, height: int, transform: Affine, crs: Any, names: tuple[str, ...]
+    path: Path,
+    width: int,
+    height: int,
+    transform: Affine,
+    crs: Any,
+    names: tuple[str, ...],
+    class_values: tuple[int, ...] = (),
 ) -> Iterator[DatasetWriter]:
     """Open a probability raster for writing rows from top to bottom, with `writing.write_rows`.
 
@@ -38,6 +47,8 @@ def probability_writer(
         transform: From pixels to the CRS.
         crs: CRS, or None.
         names: What each band is the probability of.
+        class_values: The value of each band's class, where the bands are classes that exclude each other. Such a band
+            is described by the name alone and tagged with its value; what is missing to 1 over all bands is background.
 
     Raises:
         DiskFullError: The file does not hold all that was written.
@@ -61,5 +72,7 @@ def probability_writer(
     with geotiff_writer(path, **profile) as dataset:
         dataset.scales = (1 / FULL,) * len(names)
         for band, name in enumerate(names, start=1):
-            dataset.set_band_description(band, f"Probability of {name}")
+            dataset.set_band_description(band, name if class_values else f"Probability of {name}")
+        for band, value in enumerate(class_values, start=1):
+            dataset.update_tags(band, **{CLASS_VALUE: str(value)})
         yield dataset
