@@ -91,7 +91,9 @@ def _knows_channels_first(layer: Any) -> bool:
     if type(layer) in _WITH_AXIS:
         return layer.axis in (-1, 3)
     if type(layer) in _WITH_FORMAT:
-        return layer.data_format == "channels_last" and getattr(layer, "keepdims", True)
+        # A softmax within a convolution would run over the last axis wherever the channels are.
+        elementwise = getattr(layer, "activation", keras.activations.linear) in _ELEMENTWISE
+        return layer.data_format == "channels_last" and getattr(layer, "keepdims", True) and elementwise
     return type(layer) in _WITHOUT_FORMAT
 
 

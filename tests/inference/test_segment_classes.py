@@ -14,11 +14,14 @@ from building_segmenter.progress import Progress
 GSD = 0.15
 
 
-@pytest.fixture(scope="module")
-def primary_colours(tmp_path_factory):
-    """A model of roofs (red), water (blue) and trees (green); grey is background."""
+@pytest.fixture(scope="module", params=["layer of its own", "within the convolution"])
+def primary_colours(request, tmp_path_factory):
+    """A model of roofs (red), water (blue) and trees (green), with its softmax in either place; grey is background."""
     inputs = keras.Input((None, None, 3))
-    outputs = keras.layers.Activation("softmax")(keras.layers.Conv2D(4, 1)(inputs))
+    if request.param == "layer of its own":
+        outputs = keras.layers.Activation("softmax")(keras.layers.Conv2D(4, 1)(inputs))
+    else:
+        outputs = keras.layers.Conv2D(4, 1, activation="softmax")(inputs)
     model = keras.Model(inputs, outputs)
     kernel = np.zeros((1, 1, 3, 4), np.float32)
     kernel[0, 0, 0, 1] = kernel[0, 0, 2, 2] = kernel[0, 0, 1, 3] = 0.03
