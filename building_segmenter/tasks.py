@@ -99,6 +99,22 @@ class ExportChips(Task):
         choices=("polygons", "run-lengths"),
         advanced=True,
     )
+    blacken_around: bool = option(
+        False,
+        "flag",
+        "Blacken around buildings",
+        "labeled-tiles only: set all pixels of a chip but those of the building that it is cut for to 0.",
+        advanced=True,
+    )
+    crop_mode: str = option(
+        "fixed-size",
+        "choice",
+        "Crop mode",
+        "labeled-tiles only. fixed-size: chips of the chip size with the building in the middle. bounding-box: each"
+        " chip is cut to the bounds of its building, so chips differ in size; none is larger than the chip size.",
+        choices=("fixed-size", "bounding-box"),
+        advanced=True,
+    )
     class_field: str | None = option(
         None,
         "field",
@@ -264,6 +280,8 @@ class ExportChips(Task):
                 f"ROTATION is {self.rotation:g} degrees; it must be 0 or at least 1.",
                 "90 makes four sets of chips; smaller steps make more.",
             )
+        self._check_labeled_tiles("BLACKEN_AROUND", self.blacken_around)
+        self._check_labeled_tiles("CROP_MODE bounding-box", self.crop_mode == "bounding-box")
         if self.skip_empty and self.negative_ratio:
             raise InvalidParameterError(
                 f"SKIP_EMPTY leaves out chips without buildings, NEGATIVE_RATIO {self.negative_ratio:g} keeps some.",
@@ -272,6 +290,13 @@ class ExportChips(Task):
         if self.area is None and self.area_rule != "ignore-outside":
             raise InvalidParameterError(
                 f"AREA_RULE is {self.area_rule}, and there is no AREA.", "Give AREA, or leave AREA_RULE as it is."
+            )
+
+    def _check_labeled_tiles(self, name: str, is_given: bool) -> None:
+        if is_given and self.format != "labeled-tiles":
+            raise InvalidParameterError(
+                f"{name} needs the format labeled-tiles, which has one building a chip; FORMAT is {self.format}.",
+                "Choose labeled-tiles, or leave this option out.",
             )
 
     def _check_stride(self, stride_name: str, stride: int | None, size_name: str, size: int) -> None:

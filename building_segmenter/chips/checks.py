@@ -54,18 +54,26 @@ def shapes_of(reader: Reader, entries: Sequence[ChipEntry]) -> list[ImageShape]:
 
 
 def check_shapes(
-    reader: Reader, entries: Sequence[ChipEntry], shapes: Sequence[ImageShape], expected: ImageShape
+    reader: Reader, entries: Sequence[ChipEntry], shapes: Sequence[ImageShape], expected: ImageShape, *, mixed: bool
 ) -> None:
     """Check that images are as expected, and labels as large as their images.
+
+    Args:
+        reader: Of the dataset.
+        entries: Its chips.
+        shapes: Of their images.
+        expected: What they should be.
+        mixed: Images may be smaller than expected.
 
     Raises:
         InputUnreadableError: Some are not.
     """
-    odd = [(entry, shape) for entry, shape in zip(entries, shapes, strict=True) if shape != expected]
-    if odd and not reader.sizes_differ:
+    odd = [(entry, shape) for entry, shape in zip(entries, shapes, strict=True) if not _is_fit(shape, expected, mixed)]
+    if odd:
         entry, shape = odd[0]
+        most = "at most " if mixed else ""
         raise InputUnreadableError(
-            f"{len(odd)} of {len(entries)} images of {reader.folder} are not {_text(expected)} as the others: the"
+            f"{len(odd)} of {len(entries)} images of {reader.folder} are not {most}{_text(expected)} as the others: the"
             f" first is {entry.name} with {_text(shape)}.",
             _AGAIN,
         )
@@ -81,6 +89,12 @@ def check_shapes(
             f" {entry.name} with {label[0]} x {label[1]} pixels, its image has {shape[0]} x {shape[1]}.",
             _AGAIN,
         )
+
+
+def _is_fit(shape: ImageShape, expected: ImageShape, mixed: bool) -> bool:
+    if not mixed or shape[2:] != expected[2:]:
+        return shape == expected
+    return shape[0] <= expected[0] and shape[1] <= expected[1]
 
 
 def _text(shape: ImageShape) -> str:

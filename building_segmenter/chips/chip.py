@@ -20,6 +20,8 @@ BUILDING = 1
 """Class value of footprints when no field tells classes apart."""
 IGNORE = 255
 """Label of pixels that nobody knows: nodata, outside the labelled area, or of a footprint without class."""
+BOUNDING_BOX = "bounding-box"
+"""The choice of CROP_MODE by which chips differ in size."""
 CONTACT_REACH_M = 0.4
 """Two buildings are in contact where a pixel lies within this ground distance of both."""
 
@@ -124,7 +126,7 @@ class ExportFacts:
     Args:
         format: A choice of FORMAT.
         image_format: `tiff`, `png` or `jpeg`; checked to hold the bands and type of the images.
-        tile_size: Width and height of a chip in pixels.
+        tile_size: Width and height of a chip in pixels; of chips cut to their objects, the most that they have.
         stride: Pixels from one chip to the next, across and down.
         gsd: Width and height of a pixel in ground metres.
         crs: CRS of the raster.
@@ -132,7 +134,8 @@ class ExportFacts:
         image2: Of the second raster, or None.
         classes: All classes of the layer by value, also those on no chip.
         rotation: Degrees from one set of chips to the next; 0: one set.
-        choices: The other options that say what is on a chip, ready for JSON (area rule, minimum overlap, split, seed).
+        choices: The other options that say what is on a chip, ready for JSON (area rule, minimum overlap, crop mode,
+            split, seed).
         sources: Name and hash of each input by role, ready for JSON.
     """
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from building_segmenter.chips.chip import IGNORE, Chip, ChipObject
 from building_segmenter.chips.frames import Frame
 from building_segmenter.chips.strips import Strip
+from building_segmenter.chips.subject import shown_alone
 from building_segmenter.chips.truth import Labels, Truth, labelled
 from building_segmenter.chips.turning import in_chip, quarter_turned, turned_image, turned_labels
 from building_segmenter.rasters.grid import ModelGrid
@@ -28,15 +29,19 @@ class Cutter:
         grid: The grid of the export.
         min_overlap: Share of a footprint that must lie on a chip; the pixels of one with less are unknown.
         blanks: Value of pixels without image, of the raster and of the second one.
+        blacken: See `subject.shown_alone`; of frames with a subject.
+        crop: As well.
     """
 
     truth: Truth
     grid: ModelGrid
     min_overlap: float
     blanks: tuple[Any, Any]
+    blacken: bool = False
+    crop: bool = False
 
     def cut(self, strip: Strip, frame: Frame) -> Chip | None:
-        """Return the chip of a frame, without its number; None where none of its pixels is known.
+        """Return the chip of a frame, without its number; None where no pixel is known, or its subject is not there.
 
         Args:
             strip: Ground that holds `frame.window`.
@@ -56,7 +61,8 @@ class Cutter:
             )
         if (labels.label == IGNORE).all():
             return None
-        return self._chip(frame, image, labels)
+        chip = self._chip(frame, image, labels)
+        return shown_alone(chip, frame.subject, blacken=self.blacken, crop=self.crop) if frame.subject else chip
 
     def _turned(
         self, strip: Strip, frame: Frame, image: list[NDArray[Any] | None]

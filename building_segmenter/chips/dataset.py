@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from building_segmenter.chips.checks import check_files, check_shapes, shapes_of
+from building_segmenter.chips.chip import BOUNDING_BOX
 from building_segmenter.chips.formats import make_reader
 from building_segmenter.chips.formats.arcgis_reading import (
     SIDE_FILES,
@@ -41,7 +42,7 @@ class ChipDataset:
         chips: All chips in order.
         format: A choice of FORMAT.
         labels: What its labels say, of `classes`, `instances`, `boxes`, `tile`.
-        size: Width and height of a chip in pixels.
+        size: Width and height of a chip in pixels; where they differ, of the largest.
         crs: CRS as WKT, or None.
         notes: What had to be concluded, a sentence each, for whoever uses the dataset.
         reader: Of its format.
@@ -120,6 +121,17 @@ class ChipDataset:
         self.require("tile")
         return self.opened_reader.tile_class(chip)
 
+    def read_tile_mask(self, chip: ChipEntry) -> NDArray[np.bool_] | None:
+        """Read which pixels (height, width) show the object that a chip was cut for. Errors as `read`.
+
+        Where the export blackened what is around objects, all others are 0 in the image.
+
+        Returns:
+            The mask, or None where the dataset does not say: ArcGIS writes none.
+        """
+        self.require("tile")
+        return self.opened_reader.tile_mask(chip)
+
     @property
     def opened_reader(self) -> Reader:
         """The reader of its files."""
@@ -171,8 +183,12 @@ def _open_own(folder: Path) -> ChipDataset:
         )
     check_files(reader, dataset.chips)
     shape = (*dataset.size, dataset.bands, dataset.dtype)
-    check_shapes(reader, dataset.chips, shapes_of(reader, dataset.chips), shape)
+    check_shapes(reader, dataset.chips, shapes_of(reader, dataset.chips), shape, mixed=_is_mixed(facts))
     return dataset
+
+
+def _is_mixed(facts: dict[str, Any]) -> bool:
+    return facts.get("crop_mode") == BOUNDING_BOX
 
 
 def _described(folder: Path, facts: dict[str, Any]) -> ChipDataset:
@@ -194,6 +210,7 @@ def _described(folder: Path, facts: dict[str, Any]) -> ChipDataset:
         labels=reader.labels,
         size=size,
         crs=facts.get("crs"),
+        notes=(_mixed_note(folder, size),) if _is_mixed(facts) else (),
         reader=reader,
     )
 
@@ -204,7 +221,10 @@ def _open_foreign(folder: Path) -> ChipDataset:
     check_files(probe, export.entries)
     shapes = shapes_of(probe, export.entries)
     ((width, height, bands, dtype), _), *_ = Counter(shapes).most_common(1)
-    check_shapes(probe, export.entries, shapes, (width, height, bands, dtype))
+    mixed = probe.sizes_differ and len({shape[:2] for shape in shapes}) > 1
+    if mixed:
+        width, height = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
+    check_shapes(probe, export.entries, shapes, (width, height, bands, dtype), mixed=mixed)
     reader = make_reader(export.format, _foreign_description(folder, export, (width, height)))
     return ChipDataset(
         folder=folder,
@@ -219,9 +239,13 @@ def _open_foreign(folder: Path) -> ChipDataset:
         labels=reader.labels,
         size=(width, height),
         crs=export.crs,
-        notes=export.notes,
+        notes=(*export.notes, _mixed_note(folder, (width, height))) if mixed else export.notes,
         reader=reader,
     )
+
+
+def _mixed_note(folder: Path, size: tuple[int, int]) -> str:
+    return f"The chips of {folder} are cut to their objects and differ in size: {size[0]} x {size[1]} pixels at most."
 
 
 def _foreign_description(folder: Path, export: ForeignExport, size: tuple[int, int]) -> Description:

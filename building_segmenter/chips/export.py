@@ -10,7 +10,7 @@ from typing import Any
 
 from rasterio.io import DatasetReader
 
-from building_segmenter.chips.chip import Chip, ExportFacts, WrittenChip
+from building_segmenter.chips.chip import BOUNDING_BOX, Chip, ExportFacts, WrittenChip
 from building_segmenter.chips.cutting import Cutter
 from building_segmenter.chips.formats import make_writer
 from building_segmenter.chips.frames import Frame
@@ -31,7 +31,10 @@ from building_segmenter.resume import Journal, input_state, resumable_folder
 from building_segmenter.tasks import ExportChips
 
 _INPUTS = {"image": "input", "footprints": "footprints", "area": "area", "image2": "input2"}
-_CHOICES = ("class_field", "buffer", "area_rule", "min_overlap", "skip_empty", "negative_ratio", "segmentation")
+_CHOICES = (
+    "class_field", "buffer", "area_rule", "min_overlap", "skip_empty", "negative_ratio", "segmentation",
+    "blacken_around", "crop_mode", "validation", "seed",
+)  # fmt: skip
 _NOT_PART_OF_THE_WORK = ("output", "report", "resume")
 _WRITTEN = 0.98
 """Share of the work when all chips are written, and statistics are not."""
@@ -62,8 +65,7 @@ def export_chips(options: ExportChips, progress: Progress) -> dict[str, Any]:
         work = _work(options)
         with resumable_folder(options.output, MANIFEST, work, progress, resume=options.resume) as (folder, journal):
             statistics, splits = _export(options, dataset, folder, journal, progress)
-    # A labelled tile says one thing only, whatever else it shows.
-    objects = statistics.chips if options.format == LABELED_TILES else int(statistics.features_per_image.total)
+    objects = int(statistics.features_per_image.total)
     progress.log(
         f"{statistics.chips} chips with {objects} objects: {splits['train']} for training, {splits['validation']} for"
         " validation."
@@ -84,7 +86,9 @@ def _export(
         writer = make_writer(folder, facts)
         plan = _plan(options, grid, view, truth)
         blanks = (blank_value(view.facts), None if view2 is None else blank_value(view2.facts))
-        cutter = Cutter(truth, grid, options.min_overlap, blanks)
+        cutter = Cutter(
+            truth, grid, options.min_overlap, blanks, options.blacken_around, options.crop_mode == BOUNDING_BOX
+        )
         reader = StripReader(plan, truth, view, view2)
         pipeline = Pipeline(plan, reader, cutter, writer, facts, _chosen(options, truth))
         chips = _cut_and_written(pipeline, journal, progress)
@@ -143,7 +147,7 @@ def _facts(options: ExportChips, grid: ModelGrid, view: View, view2: View | None
         image2=None if view2 is None else view2.facts,
         classes=truth.classes,
         rotation=options.rotation,
-        choices={name: getattr(options, name) for name in (*_CHOICES, "validation", "seed")},
+        choices={name: getattr(options, name) for name in _CHOICES},
         sources={
             role: source_facts(getattr(options, name)) for role, name in _INPUTS.items() if getattr(options, name)
         },

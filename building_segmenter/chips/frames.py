@@ -30,6 +30,7 @@ class Frame:
         height: Of the chip.
         angle: Degrees by which it is turned about its middle, clockwise on the picture.
         split: What it is for.
+        subject: Id of the footprint that it is cut for; 0: for whatever it shows.
     """
 
     column: int
@@ -38,6 +39,7 @@ class Frame:
     height: int
     angle: float = 0.0
     split: Split = "train"
+    subject: int = 0
 
     @property
     def to_grid(self) -> Affine:

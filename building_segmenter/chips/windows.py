@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -31,9 +31,9 @@ _STRIPS = 1 << 20
 
 @dataclass(frozen=True)
 class Chips:
-    """Many chips: left and top edges of the upright ones, angles, splits and strips, all of one length.
+    """Many chips: left and top edges of the upright ones, angles, splits, strips and subjects, all of one length.
 
-    A strip is a row of chips that are read together; its number puts it in order.
+    A strip is a row of chips that are read together; its number puts it in order. For subjects see `Frame`.
     """
 
     columns: NDArray[np.int32]
@@ -41,12 +41,11 @@ class Chips:
     angles: NDArray[np.float32]
     splits: NDArray[np.uint8]
     strips: NDArray[np.int32]
+    subjects: NDArray[np.int32]
 
     def where(self, chosen: NDArray[Any]) -> Chips:
         """Return some of the chips, by a mask or by indices."""
-        return Chips(
-            self.columns[chosen], self.rows[chosen], self.angles[chosen], self.splits[chosen], self.strips[chosen]
-        )
+        return Chips(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 class Plan:
@@ -91,7 +90,7 @@ class Plan:
         """Return one chip, counted over all strips."""
         chips = self._chips
         column, row, angle = int(chips.columns[index]), int(chips.rows[index]), float(chips.angles[index])
-        return Frame(column, row, *self.size, angle, SPLITS[int(chips.splits[index])])
+        return Frame(column, row, *self.size, angle, SPLITS[int(chips.splits[index])], int(chips.subjects[index]))
 
 
 def _windows(chips: Chips, size: tuple[int, int]) -> NDArray[np.int32]:
@@ -116,7 +115,7 @@ def plan_chips(options: ExportChips, ground: Window, truth: Truth, has_image: Ca
     size = options.tile_size, options.tile_size_y or options.tile_size
     split = SpatialSplit(ground, max(size), options.validation, options.seed)
     centred = options.format == LABELED_TILES
-    places = _about_objects(truth, ground, size) if centred else _lattice(options, ground, size)
+    places = _about_objects(options, truth, ground, size) if centred else _lattice(options, ground, size)
     parts = [_judged(truth, options, split, size, *place) for place in places]
     if not parts:
         return Plan(_joined([_none()]), size, ground)
@@ -128,8 +127,8 @@ def plan_chips(options: ExportChips, ground: Window, truth: Truth, has_image: Ca
     return Plan(chips, size, ground)
 
 
-_Place = tuple[NDArray[np.int32], NDArray[np.int32], float, int]
-"""Left edges, top edges, angle and strip of some chips."""
+_Place = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], float, int]
+"""Left edges, top edges, subjects, angle and strip of some chips."""
 
 
 def _lattice(options: ExportChips, ground: Window, size: tuple[int, int]) -> Iterator[_Place]:
@@ -141,35 +140,36 @@ def _lattice(options: ExportChips, ground: Window, size: tuple[int, int]) -> Ite
     for side, group in enumerate(np.split(columns, np.flatnonzero(np.diff((columns - left) // _WIDEST)) + 1)):
         for number, row in enumerate(rows):
             for angle in angles_of(options.rotation):
-                yield group, np.full(len(group), row, np.int32), angle, side * _STRIPS + number
+                yield group, np.full_like(group, row), np.zeros_like(group), angle, side * _STRIPS + number
 
 
-def _about_objects(truth: Truth, ground: Window, size: tuple[int, int]) -> Iterator[_Place]:
+def _about_objects(options: ExportChips, truth: Truth, ground: Window, size: tuple[int, int]) -> Iterator[_Place]:
     """Put a chip about the middle of each object that has its middle on the ground."""
     known = truth.values[truth.ids] != IGNORE
     bounds = shapely.bounds(truth.polygons.geometries[known])
     middles = (bounds[:, :2] + bounds[:, 2:]) / 2
     low = np.array(ground[:2])
-    middles = middles[((middles >= low) & (middles < low + ground[2:])).all(axis=1)]
-    corners = np.round(middles - np.array(size) / 2).astype(np.int32)
-    strips = (corners[:, 0] - ground[0] + size[0]) // _WIDEST * _STRIPS + (corners[:, 1] - ground[1] + size[1]) // size[
-        1
-    ]
+    inside = ((middles >= low) & (middles < low + ground[2:])).all(axis=1)
+    corners = np.round(middles[inside] - np.array(size) / 2).astype(np.int32)
+    subjects = truth.ids[known][inside]
+    sides, steps = (corners[:, 0] - ground[0] + size[0]) // _WIDEST, (corners[:, 1] - ground[1] + size[1]) // size[1]
+    strips = sides * _STRIPS + steps
     for strip in np.unique(strips):
-        chosen = corners[strips == strip]
-        yield chosen[:, 0], chosen[:, 1], 0.0, int(strip)
+        there = strips == strip
+        for angle in angles_of(options.rotation):
+            yield corners[there, 0], corners[there, 1], subjects[there], angle, int(strip)
 
 
 def _judged(
     truth: Truth, options: ExportChips, split: SpatialSplit, size: tuple[int, int],
-    columns: NDArray[np.int32], rows: NDArray[np.int32], angle: float, strip: int,
+    columns: NDArray[np.int32], rows: NDArray[np.int32], subjects: NDArray[np.int32], angle: float, strip: int,
 ) -> tuple[Chips, NDArray[np.bool_]]:  # fmt: skip
     """Return the chips of one strip and angle that have a split and labelled ground, and which show objects."""
     shapes = outlines(columns, rows, size, angle)
     splits = split.of(shapes)
     splits[~_labelled(truth, shapes, options.area_rule)] = NEITHER
     count = len(columns)
-    chips = Chips(columns, rows, np.full(count, angle, np.float32), splits, np.full(count, strip, np.int32))
+    chips = Chips(columns, rows, np.full(count, angle, np.float32), splits, np.full(count, strip, np.int32), subjects)
     kept = splits != NEITHER
     return chips.where(kept), _built(truth, shapes[kept])
 
@@ -207,9 +207,8 @@ def _with_some_empty(
 
 def _none() -> Chips:
     none = np.zeros(0, np.int32)
-    return Chips(none, none, none.astype(np.float32), none.astype(np.uint8), none)
+    return Chips(none, none, none.astype(np.float32), none.astype(np.uint8), none, none)
 
 
 def _joined(parts: list[Chips]) -> Chips:
-    fields = ("columns", "rows", "angles", "splits", "strips")
-    return Chips(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+    return Chips(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Chips)))

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
 from building_segmenter import scratch
-from building_segmenter.chips.chip import IGNORE
+from building_segmenter.chips.chip import BOUNDING_BOX, IGNORE
 from building_segmenter.chips.dataset import ChipDataset, ChipEntry, open_dataset
 from building_segmenter.chips.manifest import read_manifest
 from building_segmenter.progress import Progress
@@ -49,7 +49,8 @@ def render_contact_sheet(folder: Path, seed: int) -> str:
     """
     dataset, facts = open_dataset(folder), read_manifest(folder)
     counts = facts["counts"]
-    size = " x ".join(str(side) for side in dataset.size)
+    most = "at most " if facts.get("crop_mode") == BOUNDING_BOX else ""
+    size = most + " x ".join(str(side) for side in dataset.size)
     lead = (
         f"{counts['chips']:,} chips of {size} px at {dataset.gsd[0]:.3g} m in the format {dataset.format}:"
         f" {counts.get('train', 0):,} for training, {counts.get('validation', 0):,} for validation;"

@@ -12,6 +12,7 @@ from rasterio.features import rasterize
 from building_segmenter.chips.chip import Chip, ChipClass, ChipObject, ExportFacts, ImageFacts, WrittenChip
 from building_segmenter.chips.formats import make_writer
 from building_segmenter.chips.statistics import chip_statistics, summarize
+from building_segmenter.chips.subject import shown_alone
 
 SIZE = (96, 80)
 CRS_FEET = CRS.from_epsg(2240)
@@ -100,8 +101,16 @@ def houses(rng, count, size=SIZE):
     return drawn
 
 
+def about_one(chip):
+    """Show of a chip the object nearest to its middle alone, as the format labeled-tiles needs it."""
+    middle = shapely.Point(SIZE[0] / 2, SIZE[1] / 2)
+    nearest = min(chip.objects, key=lambda one: one.polygon.distance(middle))
+    return shown_alone(chip, nearest.id, blacken=False, crop=False)
+
+
 def export(folder, name, chips, **options):
     """Write chips in a format, as the export does."""
+    chips = [about_one(chip) for chip in chips] if name == "labeled-tiles" else chips
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     known = facts(name, **options)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from building_segmenter.chips.chip import ChipClass, ExportFacts, WrittenChip
+from building_segmenter.chips.chip import BOUNDING_BOX, ChipClass, ExportFacts, WrittenChip
 from building_segmenter.chips.formats.files import write_esri_json, write_text
 from building_segmenter.chips.statistics import BandFigures, ClassFigures, ExportStatistics, Spread
 
@@ -207,9 +207,9 @@ def _definition(facts: ExportFacts, classes: Sequence[Any], statistics: ExportSt
         "ModelPadding": "e.g. 64 (optional)",
         "BatchSize": "e.g. 8 (optional)",
         "MetaDataMode": MODES[facts.format],
-        "BlackenAroundFeature": False,
+        "BlackenAroundFeature": bool(facts.choices.get("blacken_around")),
         "IsMultidimensional": False,
-        "CropTileMode": "Fixed_Size",
+        "CropTileMode": "Bounding_Box" if facts.choices.get("crop_mode") == BOUNDING_BOX else "Fixed_Size",
         "ImageSpaceUsed": "MAP_SPACE",
         **_cell_sizes(facts, statistics),
         "Classes": [{"Value": one.value, "Name": name, "Color": list(color)} for name, color, one in classes],

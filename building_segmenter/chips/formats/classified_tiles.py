@@ -18,7 +18,7 @@ from building_segmenter.chips import manifest
 from building_segmenter.chips.chip import GROUND, IGNORE, Chip, ExportFacts, WrittenChip
 from building_segmenter.chips.formats import arcgis, reading
 from building_segmenter.chips.formats.contacts import contact_set, marked_contacts
-from building_segmenter.chips.formats.images import image_set, label_set, read_layers
+from building_segmenter.chips.formats.images import ImagePair, label_set, read_layers
 from building_segmenter.chips.formats.reading import ChipEntry, Kind
 from building_segmenter.chips.statistics import ExportStatistics
 from building_segmenter.errors import InputUnreadableError
@@ -31,21 +31,15 @@ class Writer:
 
     def __init__(self, folder: Path, facts: ExportFacts) -> None:
         self._folder, self._facts = folder, facts
-        size, crs = facts.tile_size, facts.crs
-        self._images = image_set(folder, "images", facts.image_format, size, facts.image, crs)
-        self._seconds = None
-        if facts.image2 is not None:
-            self._seconds = image_set(folder, "images2", facts.image_format, size, facts.image2, crs)
+        self._images = ImagePair(folder, facts)
         wide = max((one.value for one in facts.classes), default=0) > IGNORE
         self._dtype = np.dtype(np.uint16 if wide else np.uint8)
-        self._labels = label_set(folder, "labels", size, self._dtype.name, crs)
+        self._labels = label_set(folder, "labels", facts.tile_size, self._dtype.name, facts.crs)
         self._contacts = contact_set(folder, facts)
 
     def write(self, chip: Chip, name: str) -> dict[str, Any]:
         """Write a chip."""
-        files = [self._images.write(name, chip.image, chip.transform)]
-        if self._seconds is not None and chip.image2 is not None:
-            files.append(self._seconds.write(name, chip.image2, chip.transform))
+        files = self._images.write(name, chip)
         files.append(self._labels.write(name, chip.label.astype(self._dtype, copy=False), chip.transform))
         self._contacts.write(name, marked_contacts(chip), chip.transform)
         return {"files": files}

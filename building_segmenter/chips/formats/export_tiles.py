@@ -12,7 +12,7 @@ from typing import Any
 from building_segmenter.chips import manifest
 from building_segmenter.chips.chip import Chip, ExportFacts, WrittenChip
 from building_segmenter.chips.formats import arcgis, reading
-from building_segmenter.chips.formats.images import image_set
+from building_segmenter.chips.formats.images import ImagePair
 from building_segmenter.chips.statistics import ExportStatistics
 
 TAKES_SECOND_IMAGE = True
@@ -23,18 +23,11 @@ class Writer:
 
     def __init__(self, folder: Path, facts: ExportFacts) -> None:
         self._folder, self._facts = folder, facts
-        size, crs = facts.tile_size, facts.crs
-        self._images = image_set(folder, "images", facts.image_format, size, facts.image, crs)
-        self._seconds = None
-        if facts.image2 is not None:
-            self._seconds = image_set(folder, "images2", facts.image_format, size, facts.image2, crs)
+        self._images = ImagePair(folder, facts)
 
     def write(self, chip: Chip, name: str) -> dict[str, Any]:
         """Write a chip."""
-        files = [self._images.write(name, chip.image, chip.transform)]
-        if self._seconds is not None and chip.image2 is not None:
-            files.append(self._seconds.write(name, chip.image2, chip.transform))
-        return {"files": files}
+        return {"files": self._images.write(name, chip)}
 
     def finish(self, entries: Sequence[WrittenChip], statistics: ExportStatistics) -> None:
         """Write the side files."""

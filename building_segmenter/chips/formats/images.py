@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from building_segmenter.chips.chip import ImageFacts
+from building_segmenter.chips.chip import Chip, ExportFacts, ImageFacts
 from building_segmenter.chips.formats.files import write_parts, write_text
 from building_segmenter.chips.formats.tiff import TiffWriter
 from building_segmenter.errors import BandsError, InputUnreadableError
@@ -72,6 +72,31 @@ def image_set(
         return ImageSet(folder, part, TiffWriter(size, image.bands, image.dtype, crs, image.nodata), ending)
     check_image_format(image_format, image)
     return ImageSet(folder, part, _PictureWriter(image_format, crs), ending)
+
+
+class ImagePair:
+    """The images of an export in `images`, and those of its second raster, if there is one, in `images2`.
+
+    Args:
+        folder: The export.
+        facts: Of the export.
+
+    Raises:
+        BandsError: The format cannot hold the bands or the type of the images.
+    """
+
+    def __init__(self, folder: Path, facts: ExportFacts) -> None:
+        parts = {"images": facts.image, "images2": facts.image2}
+        self._sets = [
+            image_set(folder, part, facts.image_format, facts.tile_size, image, facts.crs)
+            for part, image in parts.items()
+            if image is not None
+        ]
+
+    def write(self, name: str, chip: Chip) -> list[str]:
+        """Write the images of a chip and return their paths in the export."""
+        images = [image for image in (chip.image, chip.image2) if image is not None]
+        return [one.write(name, image, chip.transform) for one, image in zip(self._sets, images, strict=True)]
 
 
 def label_set(folder: Path, part: str, size: tuple[int, int], dtype: str, crs: Any, *, world: bool = True) -> ImageSet:

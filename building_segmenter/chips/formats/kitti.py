@@ -15,12 +15,11 @@ from typing import Any
 
 from building_segmenter.chips import manifest
 from building_segmenter.chips.chip import Chip, ExportFacts, WrittenChip
-from building_segmenter.chips.formats import arcgis, reading
-from building_segmenter.chips.formats.boxes import boxes_of, corners_of
+from building_segmenter.chips.formats import arcgis, boxes
+from building_segmenter.chips.formats.boxes import corners_of
 from building_segmenter.chips.formats.files import write_text
 from building_segmenter.chips.formats.images import image_set
 from building_segmenter.chips.formats.objects import object_rows, write_object_table
-from building_segmenter.chips.formats.reading import Boxes, ChipEntry, Kind
 from building_segmenter.chips.statistics import ExportStatistics
 from building_segmenter.errors import InputUnreadableError
 
@@ -54,23 +53,14 @@ class Writer:
         manifest.write_export_manifest(self._folder, self._facts, entries, statistics)
 
 
-class Reader(reading.Reader):
+class Reader(boxes.Reader):
     """Reads boxes from text."""
 
-    labels = frozenset[Kind]({"boxes"})
+    text_ending = ".txt"
 
-    def label_paths(self, entry: ChipEntry) -> tuple[str, ...]:
-        """Return the path of the text; a foreign chip without one has no objects."""
-        return (f"labels/{entry.name}.txt",) if entry.labels is None else entry.labels
-
-    def boxes(self, entry: ChipEntry) -> Boxes:
-        """Read the objects with their boxes."""
-        found = []
-        for path in self.label_paths(entry):
-            for columns in _rows(self.folder / path):
-                corners = [float(column) for column in columns[4:8]]
-                found.append((self.description.value_of_name(columns[0], path), corners))
-        return boxes_of(found, self.objects.of(entry.name))
+    def read_text(self, path: Path) -> list[tuple[str, list[float]]]:
+        """Read class and box of each line."""
+        return [(columns[0], [float(column) for column in columns[4:8]]) for columns in _rows(path)]
 
 
 def _rows(path: Path) -> list[list[str]]:

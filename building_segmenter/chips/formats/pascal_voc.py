@@ -15,12 +15,11 @@ from typing import Any
 
 from building_segmenter.chips import manifest
 from building_segmenter.chips.chip import Chip, ExportFacts, WrittenChip
-from building_segmenter.chips.formats import arcgis, reading
-from building_segmenter.chips.formats.boxes import boxes_of, corners_of
+from building_segmenter.chips.formats import arcgis, boxes
+from building_segmenter.chips.formats.boxes import corners_of
 from building_segmenter.chips.formats.files import write_text
 from building_segmenter.chips.formats.images import image_set
 from building_segmenter.chips.formats.objects import object_rows, write_object_table
-from building_segmenter.chips.formats.reading import Boxes, ChipEntry, Kind
 from building_segmenter.chips.statistics import ExportStatistics
 from building_segmenter.errors import InputUnreadableError
 
@@ -68,22 +67,14 @@ def annotation(image: str, shape: tuple[int, ...], boxes: Sequence[tuple[int, Se
     return f'<?xml version="1.0"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
-class Reader(reading.Reader):
+class Reader(boxes.Reader):
     """Reads boxes from XML."""
 
-    labels = frozenset[Kind]({"boxes"})
+    text_ending = ".xml"
 
-    def label_paths(self, entry: ChipEntry) -> tuple[str, ...]:
-        """Return the path of the annotation; a foreign chip without one has no objects."""
-        return (f"labels/{entry.name}.xml",) if entry.labels is None else entry.labels
-
-    def boxes(self, entry: ChipEntry) -> Boxes:
-        """Read the objects with their boxes."""
-        found = []
-        for path in self.label_paths(entry):
-            for name, corners in read_annotation(self.folder / path):
-                found.append((self.description.value_of_name(name, path), corners))
-        return boxes_of(found, self.objects.of(entry.name))
+    def read_text(self, path: Path) -> list[tuple[str, list[float]]]:
+        """Read class and box of each object of an annotation."""
+        return read_annotation(path)
 
 
 def read_annotation(path: Path) -> list[tuple[str, list[float]]]:

@@ -133,7 +133,7 @@ class Reader:
 
     labels: frozenset[Kind] = frozenset()
     sizes_differ = False
-    """Whether chips of different sizes are normal."""
+    """Whether chips of different sizes are normal in datasets that others made."""
     needs_contacts = False
     """Whether nothing but the raster of contacts says what is unknown."""
 
@@ -198,6 +198,10 @@ class Reader:
 
     def tile_class(self, entry: ChipEntry) -> int:
         """Return the class value of the object that a chip was cut for."""
+        raise self.lacks("tile")
+
+    def tile_mask(self, entry: ChipEntry) -> NDArray[np.bool_] | None:
+        """Read which pixels show the object that a chip was cut for; None where the dataset does not say."""
         raise self.lacks("tile")
 
     def contact(self, entry: ChipEntry) -> NDArray[np.uint8] | None:

@@ -27,6 +27,9 @@ The formats classified-tiles, rcnn-masks, pascal-voc, kitti, labeled-tiles and e
 and can be used there as well; coco, yolo and hdf5 are read by most other tools. Beside each stands dataset.json with
 the CRS, ground pixel, band statistics, classes, counts, and where each chip lies.
 
+The format labeled-tiles cuts one chip about each building, for models that tell what kind of building it is. Blacken
+around buildings leaves nothing else to see on it, and Crop mode bounding-box cuts it to its building.
+
 Export once with Contact sheet before you train: it shows at a glance whether labels and image fit.
 
 An export that is stopped keeps what it has done in a folder beside the output and goes on from there when it runs
