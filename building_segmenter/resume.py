@@ -108,6 +108,37 @@ def resumable_folder(
     shutil.rmtree(state, ignore_errors=True)
 
 
+@contextmanager
+def resumable_state(
+    final: str | os.PathLike[str], work: dict[str, Any], progress: Progress, *, resume: bool
+) -> Iterator[tuple[Path | None, Journal]]:
+    """Give a folder for the state of work whose outputs are files, and delete it when the block ends well.
+
+    Outputs must be put in place inside the block, so that a kill on the way never loses both state and output.
+
+    Args:
+        final: The first of the outputs, which the folder is named after.
+        work: As of `resumable_folder`.
+        progress: As of `resumable_folder`.
+        resume: Keep a state. Otherwise there is no folder (None), and that of an earlier run goes away.
+
+    Raises:
+        OutputNotWritableError: The parent is missing or not writable, or `NAME.partial` holds something else.
+        DiskFullError: The block failed and its disk has no room left.
+    """
+    target = Path(final).absolute()
+    state = target.with_name(target.name + SUFFIX)
+    _check_state(state)
+    if resume:
+        with scratch.as_output_errors(target):
+            journal = _open(state, work, progress)
+        with _kept_on_failure(state, target, journal, progress), scratch.disk_watched(state, target):
+            yield state / _RESULT, journal
+    else:
+        yield None, Journal([])
+    shutil.rmtree(state, ignore_errors=True)
+
+
 def _check_state(state: Path) -> None:
     if state.exists() and not (state / _MANIFEST).is_file() and not (state.is_dir() and not any(state.iterdir())):
         raise OutputNotWritableError(

@@ -336,13 +336,21 @@ class TrainModel(Task):
         "text",
         "Backbone weights",
         "imagenet: Keras downloads weights learned on ImageNet. none: start at random. Or the path of a file of"
-        " weights of the same backbone without its top.",
+        " weights of the same backbone without its top. Not used with an initial model.",
     )
-    head_epochs: int = option(
-        5,
+    initial_model: str | None = option(
+        None,
+        "model",
+        "Initial model",
+        "A model of Train model to go on from (fine-tuning), which few local chips suffice for. Network, bands, scaling"
+        " and ground pixel are then those of the model. Empty: a new network.",
+    )
+    head_epochs: int | None = option(
+        None,
         "integer",
         "Head epochs",
-        "Epochs that train only the new layers while the backbone is frozen. They count among all epochs.",
+        "Epochs that train only the new layers while the backbone is frozen. They count among all epochs. Empty: 5; 0"
+        " with an initial model or a backbone that starts at random.",
         minimum=0,
         maximum=10_000,
     )
@@ -350,13 +358,45 @@ class TrainModel(Task):
     batch_size: int = option(
         8, "integer", "Batch size", "Chips in a step. Smaller needs less memory.", minimum=1, maximum=1024
     )
-    learning_rate: float = option(
-        0.001,
+    learning_rate: float | None = option(
+        None,
         "number",
         "Learning rate",
-        "Highest learning rate, reached after a warm-up; it then falls along a cosine.",
+        "Highest learning rate, reached after a warm-up; it then falls along a cosine. Empty: 0.001; 0.0002 with an"
+        " initial model, which has learned already.",
         minimum=1e-7,
         maximum=1.0,
+        advanced=True,
+    )
+    gsd: float | None = option(
+        None,
+        "distance",
+        "Ground pixel",
+        "Ground pixel in metres that the model is to work at; chips of other ground pixels are resampled to it."
+        " Empty: the mean of the datasets, or that of the initial model.",
+        minimum=0.005,
+        maximum=100.0,
+        unit="m",
+        advanced=True,
+    )
+    limit: int | None = option(
+        None,
+        "integer",
+        "Limit",
+        "Train on at most this many chips, spread over the ground; those of a smaller limit are among those of a larger"
+        " one. Validation chips are all used. Empty: all chips.",
+        minimum=1,
+        maximum=100_000_000,
+        advanced=True,
+    )
+    learning_curve: int = option(
+        1,
+        "integer",
+        "Learning curve",
+        "Number of trainings on growing parts of the chips, each on twice as many as the one before; the last, on all,"
+        " gives the model. The report then shows what more labels would bring. 1: no curve.",
+        minimum=1,
+        maximum=10,
         advanced=True,
     )
     crop: int = option(
@@ -387,9 +427,24 @@ class TrainModel(Task):
         advanced=True,
     )
     seed: int = option(1, "integer", "Seed", "Same seed, same run on the same machine.", minimum=0, advanced=True)
+    log_dir: str | None = option(
+        None,
+        "folder-output",
+        "Folder of logs",
+        "Also write logs for TensorBoard, into a folder in this one that is named after the model.",
+        advanced=True,
+    )
+    resume: bool = option(
+        True,
+        "flag",
+        "Resume",
+        "Keep every finished epoch when the training is stopped, in a folder beside the model with the ending .partial,"
+        " and go on from there when the same training runs again.",
+        advanced=True,
+    )
 
     def _check_together(self) -> None:
-        if self.head_epochs > self.epochs:
+        if self.head_epochs is not None and self.head_epochs > self.epochs:
             raise InvalidParameterError(
                 f"HEAD_EPOCHS is {self.head_epochs}, more than EPOCHS, which is {self.epochs}.",
                 "Head epochs count among all epochs: lower HEAD_EPOCHS or raise EPOCHS.",

@@ -48,6 +48,7 @@ class RunReport:
         confusion: Pixels `tp`, `fp`, `fn`, `tn` at the model's threshold.
         thresholds: Metrics at a row of thresholds.
         samples: Best validation chips first, worst last.
+        command: The command that repeats the run.
     """
 
     facts: ModelFacts
@@ -56,6 +57,7 @@ class RunReport:
     confusion: dict[str, int]
     thresholds: Sequence[dict[str, float]]
     samples: Sequence[Sample]
+    command: str = ""
 
 
 def render_run_report(report: RunReport) -> str:
@@ -65,9 +67,11 @@ def render_run_report(report: RunReport) -> str:
         f"{facts.architecture}; {len(facts.bands)} bands at {facts.gsd:.3g} m; trained {facts.created};"
         f" epoch {report.best_epoch} of {len(report.history)} was kept."
     )
+    points = facts.training.get("learning_curve", [])
     sections = [
         ("Validation", _validation(report)),
         ("Course of the training", _curves(report)),
+        *([("Learning curve: what more chips bring", _learning_curve(points))] if points else []),
         ("Choice of the threshold", _threshold(report)),
         ("Validation chips, best first, worst last", _samples(report)),
         ("Epochs", _history(report)),
@@ -98,6 +102,18 @@ def _curves(report: RunReport) -> str:
     return (
         f'<div class="row">{line_chart("IoU of buildings", overlap, "Epoch", (0.0, 1.0), best)}'
         f"{line_chart('Loss', loss, 'Epoch', None, best)}{line_chart('Learning rate', rate, 'Epoch')}</div>"
+    )
+
+
+def _learning_curve(points: Sequence[dict[str, Any]]) -> str:
+    names = {"chips": "Training chips", "iou": "Validation IoU", "best_epoch": "Best epoch", "epochs": "Epochs"}
+    rows = [[point[name] for name in names] for point in points]
+    line = {"validation": [(float(point["chips"]), float(point["iou"])) for point in points]}
+    chart = line_chart("IoU of buildings", line, "Training chips")
+    return (
+        "<p>The same training on growing parts of the chips, always measured on all validation chips. A line that still"
+        " rises at its end says that more labels would help; a flat one says that they would not.</p>"
+        f'<div class="row">{chart}{table(rows, list(names.values()))}</div>'
     )
 
 
@@ -149,7 +165,10 @@ def _recipe(report: RunReport) -> str:
     head = list(datasets[0]) if datasets else []
     versions = [[name, value] for name, value in training.get("versions", {}).items()]
     facts = json.dumps({"scale": report.facts.scale, "offset": report.facts.offset}, indent=1)
+    outcome = [[name, value] for name, value in training.items() if isinstance(value, int | float)]
     return (
+        f"<p>The same seed on the same machine and versions gives the same run:</p><pre>{escape(report.command)}</pre>"
+        f"{table(outcome, ('Of the run', 'Value'))}"
         f"{table(options, ('Parameter', 'Value'))}"
         f"{table([[_plain(one[name]) for name in head] for one in datasets], head, 'Datasets')}"
         f"{table(versions, ('Part', 'Version'))}<p>The network scales pixel values by</p><pre>{escape(facts)}</pre>"
@@ -161,4 +180,6 @@ def _column(report: RunReport, name: str) -> list[tuple[float, float]]:
 
 
 def _plain(value: Any) -> Any:
+    if value is None:
+        return ""
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

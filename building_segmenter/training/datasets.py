@@ -5,25 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from building_segmenter.chips.dataset import ChipDataset, ChipEntry
 from building_segmenter.errors import BandsError, InputUnreadableError, InvalidParameterError, NoDataError
+from building_segmenter.training.resampling import resized_image, resized_labels
 
 IGNORE = 255
 """Value of label pixels that nobody knows; they count neither in the loss nor in a metric."""
 
-_GSD_TOLERANCE = 0.25
+_ALIKE = 1.1
+"""Ground pixels that differ by less are taken for one: every step varies the scale of its chips by more."""
+
+_FAR_APART = 2.0
 
 
 @dataclass(frozen=True)
 class Chip:
-    """One chip and the dataset it comes from."""
+    """One chip and the dataset it comes from.
+
+    Args:
+        dataset: The dataset.
+        entry: The chip in it.
+        zoom: How many times as many pixels it is to have each way, at the ground pixel of the run.
+    """
 
     dataset: ChipDataset
     entry: ChipEntry
+    zoom: float = 1.0
+
+    def read(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8] | None]:
+        """Read image, classes and contacts as `ChipDataset.read` does, at the ground pixel of the run."""
+        image, label, contact = self.dataset.read(self.entry)
+        if self.zoom == 1.0:
+            return image, label, contact
+        contact = None if contact is None else resized_labels(contact, self.zoom)
+        return resized_image(image, self.zoom), resized_labels(label, self.zoom), contact
 
     @property
     def title(self) -> str:
@@ -42,8 +62,8 @@ class TrainingData:
         bands: Bands of every image.
         dtype: Data type of every image.
         statistics: `min`, `max`, `mean` and `std` of each band over all datasets.
-        gsd: Ground pixel in metres.
-        tile_size: Side of the largest chip in pixels.
+        gsd: Ground pixel in metres that chips are read at.
+        tile_size: Side of the largest chip in pixels of that size.
     """
 
     datasets: tuple[ChipDataset, ...]
@@ -56,12 +76,16 @@ class TrainingData:
     tile_size: int
 
 
-def join_datasets(datasets: Sequence[ChipDataset]) -> TrainingData:
+def join_datasets(datasets: Sequence[ChipDataset], gsd: float | None = None) -> TrainingData:
     """Check that datasets go together and gather their chips.
+
+    Args:
+        datasets: At least one.
+        gsd: Ground pixel in metres to read their chips at. None: the geometric mean of theirs.
 
     Raises:
         BandsError: They differ in their number of bands or in data type.
-        InvalidParameterError: Their ground pixels differ by more than a quarter.
+        InvalidParameterError: A ground pixel is more than twice that of the run, or less than half of it.
         InvalidParameterError: A dataset has no classes of pixels, but boxes only, or images only.
         InputUnreadableError: A dataset has no statistics for its bands.
         NoDataError: There is no chip to train with, or none to validate with.
@@ -71,9 +95,11 @@ def join_datasets(datasets: Sequence[ChipDataset]) -> TrainingData:
         one.require("classes")
     for other in datasets[1:]:
         _check_alike(first, other)
-    _check_ground_pixels(datasets)
-    train = tuple(tuple(Chip(one, entry) for entry in one.split("train")) for one in datasets)
-    validation = tuple(Chip(one, entry) for one in datasets for entry in one.split("validation"))
+    gsd = gsd or float(np.exp(np.mean([math.log(_ground_pixel(one)) for one in datasets])))
+    zooms = [_zoom(one, gsd) for one in datasets]
+    pairs = list(zip(datasets, zooms, strict=True))
+    train = tuple(tuple(Chip(one, entry, zoom) for entry in one.split("train")) for one, zoom in pairs)
+    validation = tuple(Chip(one, entry, zoom) for one, zoom in pairs for entry in one.split("validation"))
     _check_splits(datasets, sum(map(len, train)), len(validation))
     return TrainingData(
         datasets=tuple(datasets),
@@ -82,8 +108,8 @@ def join_datasets(datasets: Sequence[ChipDataset]) -> TrainingData:
         bands=first.bands,
         dtype=first.dtype,
         statistics=_joined_statistics(datasets),
-        gsd=float(np.exp(np.mean([math.log(_ground_pixel(one)) for one in datasets]))),
-        tile_size=max(one.tile_size for one in datasets),
+        gsd=gsd,
+        tile_size=max(round(one.tile_size * zoom) for one, zoom in pairs),
     )
 
 
@@ -104,14 +130,15 @@ def _check_alike(first: ChipDataset, other: ChipDataset) -> None:
         )
 
 
-def _check_ground_pixels(datasets: Sequence[ChipDataset]) -> None:
-    finest, coarsest = min(datasets, key=_ground_pixel), max(datasets, key=_ground_pixel)
-    if _ground_pixel(coarsest) > _ground_pixel(finest) * (1 + _GSD_TOLERANCE):
+def _zoom(dataset: ChipDataset, gsd: float) -> float:
+    zoom = _ground_pixel(dataset) / gsd
+    if not 1.0 / _FAR_APART <= zoom <= _FAR_APART:
         raise InvalidParameterError(
-            f"The ground pixels are too far apart: {_ground_pixel(finest):.3g} m in {finest.folder},"
-            f" {_ground_pixel(coarsest):.3g} m in {coarsest.folder}.",
-            "Export all datasets with the same GSD.",
+            f"The ground pixel of {dataset.folder}, {_ground_pixel(dataset):.3g} m, is too far from {gsd:.3g} m, which"
+            " the model is to work at.",
+            f"Export its chips again with GSD {gsd:.3g}, or leave this dataset out.",
         )
+    return 1.0 if 1.0 / _ALIKE < zoom < _ALIKE else zoom
 
 
 def _check_splits(datasets: Sequence[ChipDataset], train: int, validation: int) -> None:

@@ -22,7 +22,6 @@ from building_segmenter.training.schedule import averaging_momentum, learning_ra
 
 _WEIGHT_DECAY = 0.02
 _CLIP_NORM = 5.0
-_BACKBONE_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Plan:
     steps: int
     learning_rate: float
     patience: int
-    backbone_share: float = _BACKBONE_SHARE
+    backbone_share: float
 
 
 @dataclass
@@ -52,13 +51,22 @@ class Outcome:
 
     Args:
         history: One row an epoch.
-        best_epoch: The epoch, counted from 1, whose weights the model has now.
-        evaluation: Validation at that epoch.
+        best_epoch: The epoch, counted from 1, with the best validation IoU; 0 before the first.
+        evaluation: Validation at that epoch; None if an earlier process measured it.
+        best_weights: The averaged weights of that epoch.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     evaluation: Evaluation | None = None
+    best_weights: list[NDArray[Any]] = field(default_factory=list, repr=False)
+
+    def add(self, row: dict[str, Any], evaluation: Evaluation, weights: Callable[[], list[NDArray[Any]]]) -> None:
+        """Add an epoch, and take its weights if it is the best so far."""
+        best = self.history[self.best_epoch - 1]["val_iou"] if self.best_epoch else -1.0
+        self.history.append(row)
+        if row["val_iou"] > best:
+            self.best_epoch, self.evaluation, self.best_weights = len(self.history), evaluation, weights()
 
 
 class Trainer:
@@ -71,7 +79,7 @@ class Trainer:
     """
 
     def __init__(self, model: keras.Model, averaged: keras.Model, plan: Plan) -> None:
-        self.averaged, self.plan = averaged, plan
+        self.averaged, self.plan, self._model = averaged, plan, model
         averaged.set_weights(model.get_weights())
         trunk = {id(weight) for layer in backbones.backbone_layers(model) for weight in layer.trainable_weights}
         self._heads = [weight for weight in model.trainable_weights if id(weight) not in trunk]
@@ -92,7 +100,9 @@ class Trainer:
         typical: Sequence[Any],
         validate: Callable[[], Evaluation],
         progress: Progress,
-    ) -> Outcome:
+        outcome: Outcome,
+        keep: Callable[[Outcome], None],
+    ) -> None:
         """Train to the end or until validation stops improving, and leave the best epoch in `averaged`.
 
         Args:
@@ -100,30 +110,54 @@ class Trainer:
             typical: Batches of images as they will be in use, from the training chips, for `settle_batch_norms`.
             validate: Measures `averaged`.
             progress: Told after every step, and asked whether to stop.
+            outcome: What earlier epochs have come to; the further ones are added to it.
+            keep: Called after every epoch.
 
         Raises:
             CancelledError: The caller asked to stop.
         """
-        outcome, best, best_weights = Outcome(), -1.0, None
-        for epoch in range(1, self.plan.epochs + 1):
-            share = progress.part((epoch - 1) / self.plan.epochs, epoch / self.plan.epochs)
-            row = self._epoch(epoch, batches(epoch), share)
-            share.update(0.97, f"Epoch {epoch}/{self.plan.epochs}: validation")
-            self.settle_batch_norms(typical)
-            evaluation = validate()
-            row |= _validation_row(evaluation)
-            outcome.history.append(row)
-            progress.log(_line(row, self.plan.epochs))
-            if row["val_iou"] > best:
-                best, best_weights = row["val_iou"], self.averaged.get_weights()
-                outcome.best_epoch, outcome.evaluation = epoch, evaluation
-            if epoch - outcome.best_epoch >= self.plan.patience:
+        first, last = len(outcome.history) + 1, self.plan.epochs
+        for epoch in range(first, last + 1):
+            if epoch - 1 - outcome.best_epoch >= self.plan.patience:
                 progress.log(f"Stopped: no better validation for {self.plan.patience} epochs.")
                 break
-        self.averaged.set_weights(best_weights)
-        return outcome
+            # Of the epochs still to come, so that the time left is right in a run that goes on from another.
+            share = progress.part((epoch - first) / (last - first + 1), (epoch - first + 1) / (last - first + 1))
+            row = self._epoch(epoch, batches(epoch), share)
+            share.update(0.97, f"Epoch {epoch}/{last}: validation")
+            self.settle_batch_norms(typical, share)
+            evaluation = validate()
+            row |= _validation_row(evaluation)
+            outcome.add(row, evaluation, self.averaged.get_weights)
+            progress.log(_line(row, last))
+            keep(outcome)
+        self.averaged.set_weights(outcome.best_weights)
+        if outcome.evaluation is None:
+            outcome.evaluation = validate()
 
-    def settle_batch_norms(self, typical: Sequence[Any]) -> None:
+    def step_graph(self, shape: tuple[int, int, int], bands: int, channels: int) -> Any:
+        """Return the graph of the largest step, as TensorFlow will run it.
+
+        Args:
+            shape: Pieces in a batch, height and width.
+            bands: Bands of the images.
+            channels: Channels of the labels.
+        """
+        step = self._step_all if self.plan.epochs > self.plan.head_epochs else self._step_heads
+        image, target = tf.TensorSpec((*shape, bands), tf.float32), tf.TensorSpec((*shape, channels), tf.uint8)
+        return step.get_concrete_function(image, target, tf.TensorSpec((), tf.float32)).graph
+
+    def variables(self) -> dict[str, list[Any]]:
+        """Return everything that changes in training, by what it belongs to."""
+        return {
+            # Other than its weights, the variables of a network hold the state of its dropout.
+            "model": list(self._model.variables),
+            "averaged": list(self.averaged.variables),
+            "heads": list(self._head_optimizer.variables),
+            "trunk": list(self._trunk_optimizer.variables),
+        }
+
+    def settle_batch_norms(self, typical: Sequence[Any], progress: Progress) -> None:
         """Give the averaged network's batch norms the statistics that its own weights bring about.
 
         Moving statistics belong to weights of some steps ago, varied images, and, in a short run, still to the
@@ -132,9 +166,11 @@ class Trainer:
 
         Args:
             typical: Batches of images (batch, H, W, bands) float32.
+            progress: Asked whether to stop.
         """
         sums = [[np.zeros(weight.shape) for weight in _statistics(layer)] for layer in self._norms]
         for images in typical:
+            progress.check()
             with _without_memory(self._norms):
                 self._pass(images)
             for layer, parts in zip(self._norms, sums, strict=True):

@@ -45,7 +45,7 @@ class ChipStore:
         key = str(chip.dataset.folder), chip.entry.name
         if key in self._known:
             return self._known[key]
-        image, label, contact = chip.dataset.read(chip.entry)
+        image, label, contact = chip.read()
         target = np.full((*label.shape, self._channels), IGNORE, np.uint8)
         target[..., 0] = np.where(label == IGNORE, IGNORE, label > 0)
         if contact is not None and self._channels > 1:

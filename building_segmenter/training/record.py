@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import os
 import platform
-from collections.abc import Sequence
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 from building_segmenter import __version__, tasks
 from building_segmenter.chips.dataset import ChipDataset
 from building_segmenter.training.datasets import TrainingData
+from building_segmenter.training.diary import side_files
 
 
 def training_record(options: tasks.TrainModel, data: TrainingData, outcome: dict[str, Any]) -> dict[str, Any]:
@@ -44,20 +45,31 @@ def training_record(options: tasks.TrainModel, data: TrainingData, outcome: dict
     }
 
 
-def write_history(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write the epochs as a table, a row each."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
+def command_line(options: tasks.TrainModel) -> str:
+    """Return the command that repeats a run: its inputs and output, and all options that are not the default."""
+    kind = type(options)
+    given = {
+        name: getattr(options, name)
+        for name in tasks.options_of(kind)
+        if name not in ("dataset", "output") and getattr(options, name) != tasks.default_of(kind, name)
+    }
+    words = ["python", "-m", "building_segmenter", "train", *options.dataset, options.output]
+    for name, value in given.items():
+        flag = name.replace("_", "-")
+        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return shlex.join(words)
 
 
 def _dataset_record(dataset: ChipDataset) -> dict[str, Any]:
+    # Of its manifest, which tells of every chip; several files of ArcGIS' are taken together.
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in side_files(dataset.folder))).hexdigest()
     return {
         "folder": dataset.folder.name,
+        "format": dataset.format,
         "gsd": [round(side, 5) for side in dataset.gsd],
         "training_chips": len(dataset.split("train")),
         "validation_chips": len(dataset.split("validation")),
+        "manifest_sha256": digest,
     }
 
 

@@ -11,17 +11,23 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from building_segmenter import tasks
+from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.progress import Progress
 from building_segmenter.reports.training import Sample
 from building_segmenter.training.datasets import Chip, TrainingData
+from building_segmenter.training.diary import Diary
 from building_segmenter.training.evaluation import Evaluation, evaluate
+from building_segmenter.training.initial import initial_networks
 from building_segmenter.training.loop import Outcome, Plan, Trainer
+from building_segmenter.training.memory import available_bytes, check_memory, peak_bytes
 from building_segmenter.training.pipeline import ChipStore, epoch_batches, find_built
 from building_segmenter.training.starting import new_networks
 
 _CHANNELS = ("building", "contact")
 _SAMPLES = 6
 _TYPICAL_BATCHES = 8
+_LEAST_STEPS = 16
+"""Steps of an epoch, however few chips there are: each is then seen several times, never twice alike."""
 
 
 class Run:
@@ -30,19 +36,27 @@ class Run:
     Args:
         options: Of the task.
         data: Chips to train on.
-        progress: Told of what the user should know.
+        initial: The facts of the initial model; None: a new network.
+        progress: Told of every step, and asked whether to stop.
     """
 
-    def __init__(self, options: tasks.TrainModel, data: TrainingData, progress: Progress) -> None:
+    def __init__(
+        self, options: tasks.TrainModel, data: TrainingData, initial: ModelFacts | None, progress: Progress
+    ) -> None:
         # Seeds the first weights and the dropout, and makes TensorFlow's parallel sums come out alike each time.
         keras.utils.set_random_seed(options.seed)
         tf.config.experimental.enable_op_determinism()
         self._options, self._data, self._progress = options, data, progress
-        channels = _CHANNELS[: 2 if _has_contacts(data) else 1]
-        self._store = ChipStore(data, len(channels))
+        self.chips = sum(map(len, data.train))
         self.crop = min(options.crop, data.tile_size) // 16 * 16
-        self._steps = max(1, round(sum(map(len, data.train)) / options.batch_size))
-        self.start = start = new_networks(options, data, channels, progress)
+        self._steps = max(_LEAST_STEPS, round(self.chips / options.batch_size))
+        channels = _CHANNELS[: 2 if _has_contacts(data) else 1]
+        self.start = start = (
+            new_networks(options, data, channels, progress)
+            if initial is None
+            else initial_networks(options, initial, channels)
+        )
+        self._store = ChipStore(data, len(start.channels))
         plan = Plan(
             options.epochs,
             start.head_epochs,
@@ -53,18 +67,25 @@ class Run:
         )
         self.trainer = Trainer(start.model, start.averaged, plan)
 
-    def train(self) -> Outcome:
-        """Train to the end."""
+    def train(self, diary: Diary) -> Outcome:
+        """Train to the end, from where a stopped run left it.
+
+        Args:
+            diary: Where every epoch is written down.
+
+        Raises:
+            OutOfMemoryError: A step does not fit into memory.
+            CancelledError: The caller asked to stop.
+        """
         data, store = self._data, self._store
-        for note in (note for dataset in data.datasets for note in dataset.notes):
-            self._progress.warn(note)
         built = find_built(data, store, self._progress.part(0.0, 0.01))
         if not any(chips.any() for chips in built):
             self._progress.warn("No training chip shows a building: the model will find none.")
         self._progress.log(
-            f"{sum(map(len, data.train))} training chips, {sum(int(b.sum()) for b in built)} of them with buildings;"
+            f"{self.chips} training chips, {sum(int(b.sum()) for b in built)} of them with buildings;"
             f" {len(data.validation)} validation chips; crop {self.crop} px, {self._steps} batches an epoch."
         )
+        self._check_memory()
 
         def batches(epoch: int, steps: int, vary: bool) -> Any:
             return epoch_batches(
@@ -81,9 +102,22 @@ class Run:
 
         typical = [images for images, _ in batches(0, _TYPICAL_BATCHES, False)]
         varied = self._options.augmentation == "default"
-        return self.trainer.fit(
-            lambda epoch: batches(epoch, self._steps, varied), typical, self._validate, self._progress.part(0.01, 0.99)
+        outcome = diary.restore(self.chips, self.trainer)
+        self.trainer.fit(
+            lambda epoch: batches(epoch, self._steps, varied),
+            typical,
+            self._validate,
+            self._progress.part(0.01, 0.99),
+            outcome,
+            lambda outcome: diary.keep(self.chips, self.trainer, outcome),
         )
+        return outcome
+
+    def _check_memory(self) -> None:
+        shape = self._options.batch_size, self.crop, self.crop
+        self._progress.update(0.01, "Preparing the network")
+        step = peak_bytes(self.trainer.step_graph(shape, self._data.bands, len(self.start.channels)))
+        check_memory(step, self._options.batch_size, self.crop, available_bytes())
 
     def samples(self, evaluation: Evaluation, threshold: float) -> list[Sample]:
         """Return validation chips with buildings for a reader to look at: the best ones, then the worst."""
@@ -113,4 +147,4 @@ class Run:
 
 def _has_contacts(data: TrainingData) -> bool:
     firsts = [chips[0] for chips in data.train if chips]
-    return any(chip.dataset.read(chip.entry)[2] is not None for chip in firsts)
+    return any(chip.read()[2] is not None for chip in firsts)

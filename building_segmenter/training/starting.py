@@ -12,7 +12,11 @@ from building_segmenter.networks import backbones, deeplabv3plus
 from building_segmenter.progress import Progress
 from building_segmenter.training.datasets import TrainingData
 
-_NUDGED = 0.2
+NUDGED = 0.2
+"""Learning rate of a pretrained backbone, as a share of that of the new layers."""
+
+_LEARNING_RATE = 0.001
+_HEAD_EPOCHS = 5
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,9 @@ def new_networks(options: tasks.TrainModel, data: TrainingData, channels: tuple[
         offset=offset,
         architecture="DeepLabV3+ with MobileNetV2, output stride 16",
         source=_source_of(options.backbone_weights),
-        head_epochs=options.head_epochs if pretrained else 0,
-        learning_rate=options.learning_rate,
-        backbone_share=_NUDGED if pretrained else 1.0,
+        head_epochs=_head_epochs(options) if pretrained else 0,
+        learning_rate=options.learning_rate or _LEARNING_RATE,
+        backbone_share=NUDGED if pretrained else 1.0,
     )
 
 
@@ -86,6 +90,10 @@ def scaling_of(data: TrainingData) -> tuple[tuple[float, ...], tuple[float, ...]
     stds = [max(one["std"], 1e-6) for one in data.statistics]
     scale = tuple(1.0 / (2.0 * std) for std in stds)
     return scale, tuple(-one["mean"] * factor for one, factor in zip(data.statistics, scale, strict=True))
+
+
+def _head_epochs(options: tasks.TrainModel) -> int:
+    return min(_HEAD_EPOCHS, options.epochs) if options.head_epochs is None else options.head_epochs
 
 
 def _source_of(weights: str) -> str:

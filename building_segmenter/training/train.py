@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,18 @@ import numpy as np
 from building_segmenter import __version__, scratch, tasks
 from building_segmenter.chips.dataset import open_dataset
 from building_segmenter.networks.facts import BandFacts, ModelFacts
-from building_segmenter.networks.model_file import write_model
+from building_segmenter.networks.model_file import read_facts, write_model
 from building_segmenter.progress import Progress
 from building_segmenter.reports.training import RunReport, render_run_report
+from building_segmenter.resume import resumable_state
 from building_segmenter.training.datasets import TrainingData, join_datasets
+from building_segmenter.training.diary import Diary, curve_point, work_of
 from building_segmenter.training.evaluation import Evaluation
+from building_segmenter.training.initial import check_fit, wanted_gsd
+from building_segmenter.training.limits import curve_sizes, limited
+from building_segmenter.training.logs import write_history
 from building_segmenter.training.loop import Outcome
-from building_segmenter.training.record import training_record, write_history
+from building_segmenter.training.record import command_line, training_record
 from building_segmenter.training.run import Run
 
 _TILE_SIZES = (256, 1024)
@@ -37,24 +42,30 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
 
     Raises:
         InputNotFoundError: A dataset or the file of backbone weights does not exist.
-        BandsError: The datasets differ in their bands.
-        InvalidParameterError: The datasets differ in their ground pixel.
+        BandsError: The datasets differ in their bands, or from the initial model.
+        InvalidParameterError: A dataset's ground pixel is too far from the others' or the model's.
         NoDataError: There are no training or no validation chips.
-        ModelError: The backbone weights do not fit, or cannot be downloaded.
+        ModelError: The backbone weights or the initial model do not fit, or cannot be downloaded.
+        OutOfMemoryError: A step does not fit into memory; the hint has a batch size that does.
         OutputNotWritableError: The outputs cannot be written; told before training begins.
-        CancelledError: The caller asked to stop; nothing stands under the final names.
+        CancelledError: The caller asked to stop; nothing stands under the final names. What is done is kept in
+            `NAME.partial/`, as after any failure, and the same run goes on from its last finished epoch.
     """
-    data = join_datasets([open_dataset(folder) for folder in options.dataset])
+    initial = read_facts(options.initial_model) if options.initial_model else None
+    data = _gathered(options, initial, progress)
     report = Path(options.report) if options.report else Path(options.output).with_suffix(".html")
-    with ExitStack() as outputs:
-        model_path = outputs.enter_context(scratch.new_output(options.output))
-        report_path = outputs.enter_context(scratch.new_output(report))
-        run = Run(options, data, progress)
-        outcome = run.train()
-        facts = _facts(options, data, run, outcome)
+    logs = Path(options.log_dir) if options.log_dir else None
+    with ExitStack() as stack:
+        state = resumable_state(options.output, work_of(options), progress, resume=options.resume)
+        folder, journal = stack.enter_context(state)
+        model_path = stack.enter_context(scratch.new_output(options.output))
+        report_path = stack.enter_context(scratch.new_output(report))
+        diary = stack.enter_context(closing(Diary(folder, journal, logs, Path(options.output).stem)))
+        run, outcome = _trained(options, data, initial, diary, progress)
+        facts = _facts(options, data, initial, run, outcome, diary)
         write_model(run.trainer.averaged, facts, model_path)
-        write_history(outcome.history, model_path.with_suffix(".csv"))
-        report_path.write_text(render_run_report(_report(run, outcome, facts)), encoding="utf-8")
+        write_history(diary.rows(run.chips, outcome), model_path.with_suffix(".csv"))
+        report_path.write_text(render_run_report(_report(options, run, outcome, facts)), encoding="utf-8")
     return {
         "output": str(options.output),
         "report": str(report),
@@ -66,17 +77,61 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
     }
 
 
-def _facts(options: tasks.TrainModel, data: TrainingData, run: Run, outcome: Outcome) -> ModelFacts:
+def _gathered(options: tasks.TrainModel, initial: ModelFacts | None, progress: Progress) -> TrainingData:
+    datasets = [open_dataset(folder) for folder in options.dataset]
+    for note in (note for dataset in datasets for note in dataset.notes):
+        progress.warn(note)
+    if initial is not None:
+        check_fit(datasets, initial, str(options.initial_model))
+    data = join_datasets(datasets, wanted_gsd(options, initial))
+    for chip in (chips[0] for chips in data.train if chips and chips[0].zoom != 1.0):
+        progress.log(f"The chips of {chip.dataset.folder} are resampled to {data.gsd:.3g} m.")
+    return data if options.limit is None else limited(data, options.limit, options.seed)
+
+
+def _trained(
+    options: tasks.TrainModel, data: TrainingData, initial: ModelFacts | None, diary: Diary, progress: Progress
+) -> tuple[Run, Outcome]:
+    """Train on all chips, and before that on the parts of a learning curve."""
+    *parts, total = curve_sizes(sum(map(len, data.train)), options.learning_curve)
+    parts = [size for size in parts if size not in {point["chips"] for point in diary.points}]
+    whole, done = sum(parts) + total, 0
+    for size in parts:
+        share = progress.part(done / whole, (done + size) / whole)
+        share.log(f"Learning curve: training on {size} of {total} chips.")
+        outcome = Run(options, limited(data, size, options.seed), initial, share).train(diary)
+        diary.finish(size, outcome)
+        done += size
+    run = Run(options, data, initial, progress.part(done / whole, 1.0))
+    return run, run.train(diary)
+
+
+def _facts(
+    options: tasks.TrainModel,
+    data: TrainingData,
+    initial: ModelFacts | None,
+    run: Run,
+    outcome: Outcome,
+    diary: Diary,
+) -> ModelFacts:
     counts, start = _evaluation(outcome).counts, run.start
     threshold = counts.best_threshold()
-    told = {"best_epoch": outcome.best_epoch, "epochs": len(outcome.history), "crop": run.crop}
+    told: dict[str, Any] = {
+        "chips": run.chips,
+        "best_epoch": outcome.best_epoch,
+        "epochs": len(outcome.history),
+        "crop": run.crop,
+        "head_epochs": start.head_epochs,
+        "learning_rate": start.learning_rate,
+    }
+    if diary.points:
+        last = curve_point(run.chips, outcome, outcome.history[outcome.best_epoch - 1]["val_iou"])
+        told["learning_curve"] = [*diary.points, last]
+    credits = [initial.credits if initial else "", *(getattr(one, "credits", "") for one in data.datasets)]
     return ModelFacts(
         name=Path(options.output).stem,
         architecture=start.architecture,
-        bands=tuple(
-            BandFacts(str(index + 1), one["min"], one["max"], one["mean"], one["std"])
-            for index, one in enumerate(data.statistics)
-        ),
+        bands=_bands(data) if initial is None else initial.bands,
         dtype=data.dtype,
         scale=start.scale,
         offset=start.offset,
@@ -90,13 +145,21 @@ def _facts(options: tasks.TrainModel, data: TrainingData, run: Run, outcome: Out
         training=training_record(options, data, told),
         pretrained_source=start.source,
         parameters=int(run.trainer.averaged.count_params()),
-        credits="; ".join(dict.fromkeys(filter(None, (getattr(one, "credits", "") for one in data.datasets)))),
+        # A model that goes on from another still owes what that one owed.
+        credits="; ".join(dict.fromkeys(filter(None, credits))),
         engine_version=__version__,
         framework_version=keras.__version__,
     )
 
 
-def _report(run: Run, outcome: Outcome, facts: ModelFacts) -> RunReport:
+def _bands(data: TrainingData) -> tuple[BandFacts, ...]:
+    return tuple(
+        BandFacts(str(index + 1), one["min"], one["max"], one["mean"], one["std"])
+        for index, one in enumerate(data.statistics)
+    )
+
+
+def _report(options: tasks.TrainModel, run: Run, outcome: Outcome, facts: ModelFacts) -> RunReport:
     evaluation = _evaluation(outcome)
     return RunReport(
         facts=facts,
@@ -105,6 +168,7 @@ def _report(run: Run, outcome: Outcome, facts: ModelFacts) -> RunReport:
         confusion=evaluation.counts.confusion(facts.threshold),
         thresholds=evaluation.counts.curve(),
         samples=run.samples(evaluation, facts.threshold),
+        command=command_line(options),
     )
 
 

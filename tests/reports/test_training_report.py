@@ -1,6 +1,7 @@
 """The report of a training run: whole, self-contained, and true to its figures."""
 
 import base64
+import dataclasses
 import io
 import re
 
@@ -68,6 +69,16 @@ def test_report_has_curves_metrics_confusion_and_how_to_repeat_it():
     assert "chosen: 0.43" in text
     assert "/data/a &amp; b" in text
     assert "3.15.1" in text
+
+
+def test_learning_curve_and_command_are_shown_where_they_are():
+    points = [{"chips": 25 * 2**i, "iou": 0.5 + i / 10, "best_epoch": 3 + i, "epochs": 9} for i in range(3)]
+    facts = dataclasses.replace(FACTS, training=FACTS.training | {"learning_curve": points, "chips": 100})
+    text = render_run_report(dataclasses.replace(report(), facts=facts, command="python -m it 'a & b'"))
+    assert text.count("<svg") == 5
+    assert "Learning curve" in text
+    assert "python -m it &#x27;a &amp; b&#x27;" in text
+    assert "Learning curve" not in render_run_report(report())
 
 
 def test_report_needs_nothing_else_and_runs_nothing():

@@ -41,8 +41,16 @@ def test_ground_pixel_is_the_geometric_mean():
 
 
 def test_ground_pixels_too_far_apart_are_named():
-    with pytest.raises(InvalidParameterError, match=r"0\.15 m in /d/a.*0\.3 m in /d/b"):
-        join_datasets([dataset("b", gsd=0.3), dataset("a", gsd=0.15)])
+    with pytest.raises(InvalidParameterError, match=r"/d/a, 0\.1 m, is too far from 0\.224 m") as caught:
+        join_datasets([dataset("a", gsd=0.1), dataset("b", gsd=0.5)])
+    assert "GSD 0.224" in caught.value.hint
+
+
+def test_chips_of_another_ground_pixel_are_resampled_to_the_one_that_is_asked_for():
+    data = join_datasets([dataset("a", gsd=0.3), dataset("b", gsd=0.16), dataset("c", gsd=0.1)], gsd=0.15)
+    assert [chips[0].zoom for chips in data.train] == pytest.approx([2.0, 1.0, 2 / 3])
+    assert [chip.zoom for chip in data.validation] == pytest.approx([2.0, 1.0, 2 / 3])
+    assert (data.gsd, data.tile_size) == (0.15, 128)
 
 
 @pytest.mark.parametrize("other", [{"bands": 4}, {"dtype": "uint16"}])

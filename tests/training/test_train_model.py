@@ -4,8 +4,10 @@ The runs share a process of their own, since Keras' backend is chosen once a pro
 """
 
 import csv
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,8 +85,9 @@ def test_progress_rises_to_the_end_and_tells_loss_and_overlap(runs):
     assert fractions == sorted(fractions)
     assert fractions[-1] > 0.9
     stages = [stage for _, stage in runs["first"]["progress"]]
-    assert sum("loss" in stage and "IoU" in stage for stage in stages) == 10 * 4
-    assert any("Epoch 10/10, batch 4/4" in stage for stage in stages)
+    # 16 chips in batches of 4; but an epoch has 16 steps at least.
+    assert sum("loss" in stage and "IoU" in stage for stage in stages) == 3 * 16
+    assert any("Epoch 3/3, batch 16/16" in stage for stage in stages)
 
 
 def test_facts_tell_what_the_model_needs(runs, folder):
@@ -129,6 +132,10 @@ def test_sixteen_bit_bands_without_contacts_and_a_backbone_from_a_file(runs, fol
         ("no dataset", "input-not-found"),
         ("no weights", "input-not-found"),
         ("other bands", "bands"),
+        ("other bands than the model", "bands"),
+        ("ground pixel far from the model's", "invalid-parameter"),
+        ("another ground pixel than the model's", "invalid-parameter"),
+        ("no memory", "out-of-memory"),
     ],
 )
 def test_failure_has_its_code_and_hint_and_leaves_nothing(runs, case, code):
@@ -138,5 +145,64 @@ def test_failure_has_its_code_and_hint_and_leaves_nothing(runs, case, code):
     assert not failure["left"]
 
 
-def test_no_scratch_is_left(folder):
+def test_too_little_memory_is_told_with_a_batch_that_fits(runs):
+    proposed = re.search(r"BATCH_SIZE to (\d+)", runs["failures"]["no memory"]["hint"])
+    assert 1 <= int(proposed[1]) < 1024
+
+
+def test_model_goes_on_from_another_at_its_ground_pixel(runs, folder):
+    first, tuned = read_facts(folder / "first.keras"), read_facts(folder / "tuned.keras")
+    assert tuned.gsd == first.gsd == pytest.approx(0.2)
+    assert (tuned.scale, tuned.offset, tuned.bands) == (first.scale, first.offset, first.bands)
+    assert tuned.pretrained_source == "the model first"
+    assert [row["phase"] for row in history(folder / "tuned.csv")] == ["all"]
+    # Chips of 64 px at 0.14 m become 45 px at 0.2 m, so pieces have 32 px.
+    assert any("crop 32 px" in line for line in runs["tuned"]["logs"])
+    assert any("resampled to 0.2 m" in line for line in runs["tuned"]["logs"])
+    # It has seen such houses before: one epoch of a new network finds next to nothing.
+    assert runs["tuned"]["result"]["iou"] > 0.5
+
+
+def test_learning_curve_over_datasets_of_every_format(runs, folder):
+    rows = history(folder / "curve.csv")
+    assert [(row["chips"], row["epoch"]) for row in rows] == [("5", "1"), ("10", "1")]
+    facts = read_facts(folder / "curve.keras")
+    points = facts.training["learning_curve"]
+    assert [point["chips"] for point in points] == [5, 10]
+    assert [point["iou"] for point in points] == [round(float(row["val_iou"]), 4) for row in rows]
+    assert [one["format"] for one in facts.training["datasets"]] == [
+        "classified-tiles",
+        "hdf5",
+        "coco",
+        "yolo",
+        "rcnn-masks",
+    ]
+    assert "Learning curve" in (folder / "curve.html").read_text(encoding="utf-8")
+
+
+def test_logs_for_tensorboard_hold_every_epoch(folder):
+    from tensorflow import make_ndarray
+    from tensorflow.compat.v1.train import summary_iterator
+
+    (log,) = (folder / "logs" / "curve" / "10 chips").iterdir()
+    drawn = {
+        value.tag: float(make_ndarray(value.tensor))
+        for event in summary_iterator(str(log))
+        for value in event.summary.value
+    }
+    row = history(folder / "curve.csv")[-1]
+    assert drawn["iou/validation"] == pytest.approx(float(row["val_iou"]), abs=1e-6)
+    assert drawn["loss/training"] == pytest.approx(float(row["loss"]), abs=1e-6)
+
+
+def test_report_tells_how_to_repeat_the_run(folder):
+    text = (folder / "first.html").read_text(encoding="utf-8")
+    assert "building_segmenter train" in text
+    digest = read_facts(folder / "first.keras").training["datasets"][0]["manifest_sha256"]
+    assert digest == hashlib.sha256((folder / "häuser" / "dataset.json").read_bytes()).hexdigest()
+    assert digest in text
+
+
+def test_nothing_is_left_beside_the_outputs(folder):
     assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.glob("*.partial"))
