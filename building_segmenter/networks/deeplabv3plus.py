@@ -15,9 +15,10 @@ from keras import layers
 from building_segmenter.networks import backbones
 
 OUTPUT_STRIDE = 16
-"""Input height and width must be multiples of this many pixels."""
+"""Input height and width must be multiples of this many pixels; the larger of the two output strides there are."""
 
-_ATROUS_RATES = (6, 12, 18)
+_ATROUS_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+_LOW_LEVEL_STRIDE = 4
 _LOW_LEVEL_FILTERS = 48
 _LOGITS = "logits"
 
@@ -28,18 +29,23 @@ def build_deeplabv3plus(
     scale: Sequence[float],
     offset: Sequence[float],
     *,
+    backbone: str = "mobilenetv2",
+    output_stride: int = OUTPUT_STRIDE,
     activation: Literal["sigmoid", "softmax"] = "sigmoid",
     aspp_filters: int = 256,
     decoder_filters: int = 128,
     dropout: float = 0.2,
 ) -> keras.Model:
-    """Build DeepLabV3+ on MobileNetV2, output stride 16, with a freshly drawn (untrained) set of weights.
+    """Build DeepLabV3+ with a freshly drawn (untrained) set of weights.
 
     Args:
         bands: Bands of the image, any number.
         channels: Probabilities per pixel.
         scale: One factor a band; the network itself turns pixel values into `value * scale + offset`.
         offset: One summand a band.
+        backbone: One of `backbones.BACKBONES`.
+        output_stride: Pixels of the image for one of the backbone's last features, 16 or 8. By the paper 8 is a
+            little more accurate; the backbone's last blocks then take four times the work.
         activation: `sigmoid`: each channel for itself, so they need not add up to one. `softmax`: they share one.
         aspp_filters: Width of the pyramid of atrous convolutions.
         decoder_filters: Width of the decoder. The paper has 256; 128 halves the time on a processor.
@@ -49,18 +55,17 @@ def build_deeplabv3plus(
         A model from `(batch, height, width, bands)` float32 in raw pixel values to
         `(batch, height, width, channels)` float32 probabilities; height and width are free multiples of 16.
     """
-    image = layers.Input((None, None, bands), name="image")
-    scaled = layers.Rescaling(list(scale), list(offset), dtype="float32", name="scaling")(image)
-    low_level, features = backbones.mobilenetv2(scaled)
-    pyramid = _atrous_pyramid(features, aspp_filters, decoder_filters)
-    decoded = _decoder(low_level, pyramid, decoder_filters)
+    trunk = backbones.build_backbone(backbone, bands, scale, offset, output_stride)
+    low_level, features = trunk.outputs
+    pyramid = _atrous_pyramid(features, aspp_filters, decoder_filters, _ATROUS_RATES[output_stride])
+    decoded = _decoder(low_level, pyramid, decoder_filters, output_stride // _LOW_LEVEL_STRIDE)
     # Behind the last batch norm: before one it would shift the variance between training and use.
     decoded = layers.Dropout(dropout, name="decoder_dropout")(decoded)
     logits = layers.Conv2D(channels, 1, name=_LOGITS)(decoded)
-    logits = layers.UpSampling2D(4, interpolation="bilinear", name="upsampled_logits")(logits)
+    logits = layers.UpSampling2D(_LOW_LEVEL_STRIDE, interpolation="bilinear", name="upsampled_logits")(logits)
     # Probabilities stay float32 under a mixed precision policy, where values near 0 and 1 would be rounded away.
     probabilities = layers.Activation(activation, dtype="float32", name="probabilities")(logits)
-    return keras.Model(image, probabilities, name="deeplabv3plus_mobilenetv2")
+    return keras.Model(trunk.input, probabilities, name=f"deeplabv3plus_{backbone}")
 
 
 def with_logits(model: keras.Model) -> keras.Model:
@@ -68,9 +73,9 @@ def with_logits(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer("upsampled_logits").output, name="logits_model")
 
 
-def _atrous_pyramid(features: Any, filters: int, out_filters: int) -> Any:
+def _atrous_pyramid(features: Any, filters: int, out_filters: int, rates: Sequence[int]) -> Any:
     branches = [_conv(features, filters, "aspp_1x1")]
-    branches += [_separable(features, filters, f"aspp_rate{rate}", rate) for rate in _ATROUS_RATES]
+    branches += [_separable(features, filters, f"aspp_rate{rate}", rate) for rate in rates]
     joined = layers.Concatenate(name="aspp_concat")(branches)
     local = layers.Conv2D(out_filters, 1, use_bias=False, name="aspp_project")(joined)
     # The paper concatenates the pooled features, spread over the plane, before the 1x1 projection. The projection
@@ -82,9 +87,9 @@ def _atrous_pyramid(features: Any, filters: int, out_filters: int) -> Any:
     return _norm_relu(layers.Add(name="aspp_add")([local, pooled]), "aspp_project")
 
 
-def _decoder(low_level: Any, pyramid: Any, filters: int) -> Any:
+def _decoder(low_level: Any, pyramid: Any, filters: int, factor: int) -> Any:
     detail = _conv(low_level, _LOW_LEVEL_FILTERS, "decoder_low_level")
-    coarse = layers.UpSampling2D(4, interpolation="bilinear", name="decoder_upsampled")(pyramid)
+    coarse = layers.UpSampling2D(factor, interpolation="bilinear", name="decoder_upsampled")(pyramid)
     joined = layers.Concatenate(name="decoder_concat")([coarse, detail])
     return _separable(_separable(joined, filters, "decoder_1"), filters, "decoder_2")
 

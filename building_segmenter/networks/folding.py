@@ -9,9 +9,10 @@ import numpy as np
 from keras import layers
 
 _CHANNELS_FIRST, _CHANNELS_LAST = (3, 1, 2), (2, 3, 1)
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _WITH_FORMAT = (
-    layers.Conv2D,
-    layers.DepthwiseConv2D,
+    *_CONVOLUTIONS,
+    layers.MaxPooling2D,
     layers.ZeroPadding2D,
     layers.UpSampling2D,
     layers.GlobalAveragePooling2D,
@@ -127,7 +128,7 @@ def _convolution_before(norm: Any) -> Any | None:
         return None
     parents = norm._inbound_nodes[0].parent_nodes
     before: Any = parents[0].operation if len(parents) == 1 else None
-    if type(before) not in (layers.Conv2D, layers.DepthwiseConv2D) or before.data_format != "channels_last":
+    if type(before) not in _CONVOLUTIONS or before.data_format != "channels_last":
         return None
     alone = len(before._outbound_nodes) == 1 and len(before._inbound_nodes) == 1
     # An activation between the two does not let the factor through.
@@ -139,10 +140,13 @@ def _folded_weights(convolution: Any, norm: Any) -> list[Any]:
     scale = 1.0 / np.sqrt(variance.astype(np.float64) + norm.epsilon)
     if norm.gamma is not None:
         scale = scale * keras.ops.convert_to_numpy(norm.gamma)
-    kernel, *bias = convolution.get_weights()
-    shift = ((bias[0] if bias else 0.0) - mean) * scale
+    # A separable convolution has two kernels; its outputs are those of the second.
+    weights = convolution.get_weights()
+    bias = weights.pop() if convolution.use_bias else 0.0
+    *before, kernel = weights
+    shift = (bias - mean) * scale
     if norm.beta is not None:
         shift = shift + keras.ops.convert_to_numpy(norm.beta)
     # A depthwise kernel is (height, width, channels, multiplier), its outputs run over both.
     factor = scale.reshape(kernel.shape[2:]) if isinstance(convolution, layers.DepthwiseConv2D) else scale
-    return [(kernel * factor).astype(kernel.dtype), shift.astype(kernel.dtype)]
+    return [*before, (kernel * factor).astype(kernel.dtype), shift.astype(kernel.dtype)]

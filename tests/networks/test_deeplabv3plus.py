@@ -139,7 +139,7 @@ def test_failed_download_says_what_to_do_without_a_network(monkeypatch):
         raise OSError("URL fetch failure: Name or service not known")
 
     network = small()
-    monkeypatch.setattr(backbones, "_downloaded", no_network)
+    monkeypatch.setattr(backbones.weights, "_downloaded", no_network)
     with pytest.raises(ModelError, match="could not download") as caught:
         backbones.load_backbone_weights(network, "imagenet")
     assert "BACKBONE_WEIGHTS" in caught.value.hint

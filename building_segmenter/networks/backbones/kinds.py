@@ -1,0 +1,126 @@
+"""Which backbones there are, and what the networks must know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+_SIGNED_UNIT = (127.5, 127.5, 127.5)
+# Mean red, green and blue of ImageNet, as the ResNets of keras.applications take them off.
+_IMAGENET_MEAN = (123.68, 116.779, 103.939)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone of keras.applications, without its top.
+
+    Args:
+        name: As in the option BACKBONE.
+        title: As people write it.
+        application: Its function in keras.applications.
+        low_level: Layer whose output at stride 4 the decoder takes up.
+        last: Layer whose output the pyramid takes up.
+        first_convolution: The layer that sees the bands.
+        arrays: Number of arrays in its `get_weights()`.
+        centre: Red, green and blue of bytes that its pretrained weights expect as 0.
+        unit: How far from that, in bytes, 1 lies.
+        blue_first: Its pretrained weights expect blue, green and red.
+    """
+
+    name: str
+    title: str
+    application: str
+    low_level: str
+    last: str
+    first_convolution: str
+    arrays: int
+    centre: tuple[float, float, float] = _SIGNED_UNIT
+    unit: float = 127.5
+    blue_first: bool = False
+
+    def build(self, **options: Any) -> keras.Model:
+        """Build it as keras.applications has it, without its top; the options are those of its function."""
+        model: keras.Model = getattr(keras.applications, self.application)(include_top=False, **options)
+        return model
+
+
+def _resnet(name: str, title: str, application: str, last: str, arrays: int) -> Backbone:
+    return Backbone(
+        name,
+        title,
+        application,
+        low_level="conv2_block3_out",
+        last=last,
+        first_convolution="conv1_conv",
+        arrays=arrays,
+        centre=_IMAGENET_MEAN,
+        unit=1.0,
+        blue_first=True,
+    )
+
+
+_ALL = (
+    # Sandler et al., CVPR 2018, https://arxiv.org/abs/1801.04381. Cut where the last stride would follow: the rest
+    # has half of the weights, and is made for output stride 32.
+    Backbone(
+        "mobilenetv2",
+        "MobileNetV2",
+        "MobileNetV2",
+        low_level="block_3_expand_relu",
+        last="block_13_expand_relu",
+        first_convolution="Conv1",
+        arrays=260,
+    ),
+    # Chollet, CVPR 2017, https://arxiv.org/abs/1610.02357. The low-level features are those of the entry flow's
+    # second block before its stride, as in the paper of DeepLabV3+ (whose Xception has further layers of its own).
+    Backbone(
+        "xception",
+        "Xception",
+        "Xception",
+        low_level="block3_sepconv2_bn",
+        last="block14_sepconv2_act",
+        first_convolution="block1_conv1",
+        arrays=234,
+    ),
+    # He et al., CVPR 2016, https://arxiv.org/abs/1512.03385.
+    _resnet("resnet50", "ResNet-50", "ResNet50", last="conv5_block3_out", arrays=318),
+    _resnet("resnet101", "ResNet-101", "ResNet101", last="conv5_block3_out", arrays=624),
+)
+
+BACKBONES = {backbone.name: backbone for backbone in _ALL}
+"""Backbones by name."""
+
+
+def input_scaling(
+    name: str, dtype: str, means: Sequence[float], stds: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the scale and offset that bring pixel values into the range that a backbone's weights were learned in.
+
+    Bytes are mapped as in the backbone's own training; where that has a mean of each colour, bands beyond red, green
+    and blue, and images of one or two bands, get the mean of the three. Other types have no natural range: their mean
+    goes to 0 and two standard deviations to where 127.5 bytes from the middle would go, which gives about the spread
+    that bytes of ordinary images have.
+
+    Args:
+        name: Of the backbone.
+        dtype: Data type of the pixel values.
+        means: Mean of each band.
+        stds: Standard deviation of each band.
+
+    Returns:
+        One factor and one summand a band: `value * scale + offset`.
+    """
+    backbone = BACKBONES[name]
+    if dtype == "uint8":
+        centres = _by_band(backbone.centre, len(means))
+        return (1.0 / backbone.unit,) * len(means), tuple(-centre / backbone.unit for centre in centres)
+    scale = tuple(127.5 / backbone.unit / (2.0 * max(std, 1e-6)) for std in stds)
+    return scale, tuple(-mean * factor for mean, factor in zip(means, scale, strict=True))
+
+
+def _by_band(colours: tuple[float, ...], bands: int) -> tuple[float, ...]:
+    own = colours if bands >= len(colours) else ()
+    return own + (sum(colours) / len(colours),) * (bands - len(own))
