@@ -10,7 +10,7 @@ from typing import Any
 
 from rasterio.io import DatasetReader
 
-from building_segmenter.chips.chip import BOUNDING_BOX, Chip, ExportFacts, WrittenChip
+from building_segmenter.chips.chip import BOUNDING_BOX, IGNORE, Chip, ExportFacts, WrittenChip
 from building_segmenter.chips.cutting import Cutter
 from building_segmenter.chips.formats import make_writer
 from building_segmenter.chips.frames import Frame
@@ -85,6 +85,8 @@ def _export(
         facts = _facts(options, grid, view, view2, truth)
         writer = make_writer(folder, facts)
         plan = _plan(options, grid, view, truth)
+        if options.format == LABELED_TILES:
+            _tell_left_out(plan, truth, progress)
         blanks = (blank_value(view.facts), None if view2 is None else blank_value(view2.facts))
         cutter = Cutter(
             truth, grid, options.min_overlap, blanks, options.blacken_around, options.crop_mode == BOUNDING_BOX
@@ -122,6 +124,15 @@ def _plan(options: ExportChips, grid: ModelGrid, view: RasterView, truth: Truth)
         return min(window[2:]) > 0 and view.has_image(window)
 
     return plan_chips(options, ground, truth, has_image)
+
+
+def _tell_left_out(plan: Plan, truth: Truth, progress: Progress) -> None:
+    there = int((truth.values[truth.ids] != IGNORE).sum())
+    if plan.subjects < there:
+        progress.log(
+            f"{there - plan.subjects} of {there} buildings have no chip: their middle lies outside the image or the"
+            " extent, or their chip outside the labelled area or across a line between training and validation ground."
+        )
 
 
 def _chosen(options: ExportChips, truth: Truth) -> Callable[[Chip, Frame], bool]:

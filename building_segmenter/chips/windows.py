@@ -68,6 +68,11 @@ class Plan:
         """Number of chips; those without any known pixel are left out later."""
         return len(self._chips.strips)
 
+    @property
+    def subjects(self) -> int:
+        """Number of different footprints that chips are cut for."""
+        return int(np.count_nonzero(np.unique(self._chips.subjects)))
+
     def __len__(self) -> int:
         return len(self._edges) - 1
 

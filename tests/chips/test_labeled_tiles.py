@@ -125,6 +125,14 @@ class TestSubjects:
         dataset = labelled(tmp_path / "chips", ground, rotation=0.0, min_overlap=0.9)
         assert {int(row["id"]) for row in rows_of(dataset).values()} == {1, 2, 3, 4, 5, 7}
 
+    def test_buildings_without_a_chip_are_told(self, tmp_path, ground, write_roofs):
+        area = write_roofs([shapely.box(0.2, 0.2, 110.2, 191.8)], "area.gpkg")
+        facts = {"format": "labeled-tiles", "tile_size": TILE, "area": area}
+        _, sink = scenes.exported(tmp_path / "some", *ground, **facts)
+        assert any(line.startswith("4 of 7 buildings have no chip") for line in sink.logs)
+        _, sink = scenes.exported(tmp_path / "all", *ground, format="labeled-tiles", tile_size=TILE)
+        assert not any("have no chip" in line for line in sink.logs)
+
 
 class TestBlackened:
     @pytest.mark.parametrize("crop_mode", ["fixed-size", "bounding-box"])
