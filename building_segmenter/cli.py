@@ -153,19 +153,31 @@ def _command(name: str, task: type[tasks.Task]) -> click.Command:
 
     arguments = [f"{field.upper()}: {option.help}" for field, option in positionals.items()]
     text = f"{task.__doc__}\n\n" + "\n\n".join(arguments)
-    return click.Command(name, callback=run, params=parameters, help=text, short_help=task.__doc__)
+    return click.Command(name.split()[-1], callback=run, params=parameters, help=text, short_help=task.__doc__)
 
 
 def _positionals(task: type[tasks.Task]) -> dict[str, tasks.Option]:
+    """Return what is given by place: required inputs, the input that a task begins with, and its output."""
+    options = tasks.options_of(task)
     return {
         field: option
-        for field, option in tasks.options_of(task).items()
-        if option.required and (option.kind in tasks.INPUT_KINDS or field == "output")
+        for field, option in options.items()
+        if (option.required and (option.kind in tasks.INPUT_KINDS or field == "output"))
+        or (option.kind in tasks.INPUT_KINDS and field == next(iter(options)))
     }
 
 
 def _argument(field: str, option: tasks.Option, default: Any) -> click.Parameter:
+    if not option.required:
+        # Only so does click give a single word to what comes after it.
+        return click.Argument([field], required=False, nargs=-1, metavar=f"[{field.upper()}]", callback=_one_or_none)
     return click.Argument([field], required=True, nargs=-1 if option.kind == "folders" else 1)
+
+
+def _one_or_none(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str | None:
+    if len(words) > 1:
+        raise click.UsageError(f"Too many arguments: {', '.join(words[1:])}", context)
+    return words[0] if words else None
 
 
 def _option(field: str, option: tasks.Option, default: Any) -> click.Parameter:
@@ -185,5 +197,10 @@ def _option(field: str, option: tasks.Option, default: Any) -> click.Parameter:
     return click.Option([flag, field], **facts)
 
 
+@main.group("model")
+def _model() -> None:
+    """Tell what a model is, and export it for other programs."""
+
+
 for _name, _task in tasks.TASKS.items():
-    main.add_command(_command(_name, _task))
+    (_model if _name.startswith("model ") else main).add_command(_command(_name, _task))

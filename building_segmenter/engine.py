@@ -18,6 +18,8 @@ _FUNCTIONS: dict[type[tasks.Task], tuple[str, str]] = {
     tasks.PolygonizeMask: ("building_segmenter.footprints.polygonize", "polygonize_mask"),
     tasks.RegularizeFootprints: ("building_segmenter.footprints.streaming", "regularize_footprints"),
     tasks.ExtractBuildings: ("building_segmenter.footprints.extract", "extract_buildings"),
+    tasks.DescribeModel: ("building_segmenter.reports.model", "describe_model"),
+    tasks.ExportModel: ("building_segmenter.inference.export", "export_model"),
 }
 
 _REPORTS: dict[type[tasks.Task], tuple[str, str]] = {

@@ -33,7 +33,9 @@ __all__ = [
     "SETTING_KINDS",
     "TASKS",
     "VECTOR_SUFFIXES",
+    "DescribeModel",
     "ExportChips",
+    "ExportModel",
     "ExtractBuildings",
     "Option",
     "PolygonizeMask",
@@ -794,6 +796,46 @@ class RegularizeFootprints(Task):
             )
 
 
+@dataclass(frozen=True)
+class DescribeModel(Task):
+    """Tell what a model is: what it takes and gives, how well it does, and how it was trained."""
+
+    model: str | None = option(
+        None,
+        "model",
+        "Model",
+        "A model of Train model, or a .keras, .h5 or .onnx file from elsewhere, of which only inputs, outputs and"
+        " metadata are known. Empty: the model shipped with the plugin.",
+        suffixes=(".keras", ".h5", ".onnx"),
+    )
+    output: str = required("html-output", "Description", "Page that tells what the model is.", suffixes=(".html",))
+
+
+@dataclass(frozen=True)
+class ExportModel(Task):
+    """Write a model for other programs: ONNX for Deepness and GeoDeep, or OpenVINO IR."""
+
+    model: str | None = option(
+        None, "model", "Model", "A model of Train model (.keras). Empty: the model shipped with the plugin."
+    )
+    output: str = required(
+        "model-output",
+        "Exported model",
+        "File to write; its ending names the format. .onnx: ONNX with the metadata of Deepness, which GeoDeep reads"
+        " too. .xml: OpenVINO IR, with its weights (.bin) and facts (.mlm.json) beside it.",
+        suffixes=(".onnx", ".xml"),
+    )
+    threshold: float | None = option(
+        None,
+        "fraction",
+        "Threshold",
+        "Probability from which a pixel is a building in the other program. Empty: the model's own. Higher: fewer,"
+        " surer buildings.",
+        minimum=0.01,
+        maximum=0.99,
+    )
+
+
 TASKS: dict[str, type[Task]] = {
     "chips": ExportChips,
     "train": TrainModel,
@@ -801,6 +843,8 @@ TASKS: dict[str, type[Task]] = {
     "polygonize": PolygonizeMask,
     "regularize": RegularizeFootprints,
     "extract": ExtractBuildings,
+    "model describe": DescribeModel,
+    "model export": ExportModel,
 }
 """Task name on the command line and in a worker's request -> its options."""
 

@@ -40,7 +40,7 @@ class TilePredictor:
         }
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
-        compiled = core.compile_model(_converted(core, model, tile_size, bands), "CPU", settings)
+        compiled = core.compile_model(as_openvino(core, model, tile_size, bands), "CPU", settings)
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self.runtime = f"OpenVINO {openvino.__version__.split('-')[0]}"
         self._queue = openvino.AsyncInferQueue(compiled)
@@ -70,7 +70,8 @@ class TilePredictor:
         self._results[number] = np.array(request.get_output_tensor(0).data[0], np.float32)
 
 
-def _converted(core: openvino.Core, model: keras.Model, tile_size: int, bands: int) -> Any:
+def as_openvino(core: openvino.Core, model: keras.Model, tile_size: int, bands: int) -> Any:
+    """Return a network as an OpenVINO model of one tile (1, tile size, tile size, bands) in pixel values."""
     signature = [keras.InputSpec(shape=(1, tile_size, tile_size, bands), dtype="float32")]
     with tempfile.TemporaryDirectory(prefix="building-segmenter-") as folder:
         path = Path(folder) / "model.xml"

@@ -70,6 +70,25 @@ def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelFacts]:
     return model, facts
 
 
+def load_network(path: str | os.PathLike[str]) -> keras.Model:
+    """Load a Keras archive from elsewhere, which has no facts; nothing in it is run as code.
+
+    Raises:
+        InputNotFoundError: The file does not exist.
+        ModelError: It is corrupt, or of another version of Keras.
+        UnsafeModelError: It holds code or foreign classes, or reaches outside itself.
+    """
+    with safety.open_archive(path) as archive:
+        safety.check_model(archive, str(path))
+    return _loaded(path)
+
+
+def has_facts(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a Keras archive has facts, without reading them."""
+    with safety.open_archive(path) as archive:
+        return FACTS_ENTRY in archive.namelist()
+
+
 def _facts_of(archive: zipfile.ZipFile, source: str) -> ModelFacts:
     if FACTS_ENTRY not in archive.namelist():
         raise ModelError(

@@ -96,7 +96,8 @@ def _file(name: str, option: tasks.Option, default: Any) -> QgsProcessingParamet
 
 def _model(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
     parameter = QgsProcessingParameterFile(name, option.label, optional=_optional(option))
-    parameter.setFileFilter("Models (*.keras);;All files (*)")
+    endings = " ".join(f"*{suffix}" for suffix in option.suffixes or (".keras",))
+    parameter.setFileFilter(f"Models ({endings});;All files (*)")
     return parameter
 
 

@@ -121,6 +121,8 @@ def test_the_provider_offers_files_only_and_all_algorithms(provider):
         "polygonizemask",
         "regularizefootprints",
         "extractbuildings",
+        "describemodel",
+        "exportmodel",
         "setupenvironment",
         "checkenvironment",
     }

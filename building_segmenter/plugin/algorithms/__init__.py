@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from building_segmenter.plugin.algorithms.checkenvironment import CheckEnvironment
+from building_segmenter.plugin.algorithms.describemodel import DescribeModel
+from building_segmenter.plugin.algorithms.exportmodel import ExportModel
 from building_segmenter.plugin.algorithms.exporttrainingchips import ExportTrainingChips
 from building_segmenter.plugin.algorithms.extractbuildings import ExtractBuildings
 from building_segmenter.plugin.algorithms.polygonizemask import PolygonizeMask
@@ -18,6 +20,8 @@ ALGORITHMS = (
     RegularizeFootprints,
     ExportTrainingChips,
     TrainModel,
+    DescribeModel,
+    ExportModel,
     SetupEnvironment,
     CheckEnvironment,
 )

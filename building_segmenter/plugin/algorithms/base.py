@@ -22,6 +22,7 @@ from building_segmenter.plugin.values import TaskValues
 _GROUPS = {
     "footprints": "Footprints",
     "training": "Training",
+    "models": "Models",
     "environment": "Environment",
 }
 

@@ -21,6 +21,7 @@ _PREDICT = (
     "skimage",
     "numba",
     "openvino",
+    "onnx",
     "keras",
     "click",
     "rich",
