@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-_IN_FLOAT32 = ("scaling", "logits", "upsampled_logits", "probabilities")
+_IN_FLOAT32 = ("scaling", "pixel_range", "logits", "upsampled_logits", "probabilities")
 """Pixel values of any size, and logits, whose small differences are what is learned, would suffer from 16 bits."""
 
 

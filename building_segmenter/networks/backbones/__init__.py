@@ -1,7 +1,7 @@
 """The feature extractors of the networks, and the weights they start from."""
 
 from building_segmenter.networks.backbones.growing import build_backbone
-from building_segmenter.networks.backbones.kinds import BACKBONES, Backbone, input_scaling
+from building_segmenter.networks.backbones.kinds import BACKBONES, Backbone
 from building_segmenter.networks.backbones.parts import (
     backbone_layers,
     backbone_of,
@@ -17,7 +17,6 @@ __all__ = [
     "backbone_of",
     "build_backbone",
     "freeze_batch_norms",
-    "input_scaling",
     "load_backbone_weights",
     "quicken_batch_norms",
 ]

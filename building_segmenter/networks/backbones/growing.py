@@ -15,6 +15,9 @@ from building_segmenter.networks.backbones.parts import own_names
 _PROBE = 256
 """Side of the image, in pixels, on which strides are told from the sizes of planes."""
 
+_HALF_BYTE = 127.5
+"""How many values of a byte are 1 of what the first layer makes of them."""
+
 
 def build_backbone(
     name: str, bands: int, scale: Sequence[float], offset: Sequence[float], output_stride: int
@@ -25,10 +28,13 @@ def build_backbone(
     pixels instead (atrous convolution), so that pretrained weights see what they saw. Max pooling cannot be spread:
     its window grows to the same reach. Kernels without padding get it, so that planes are whole parts of the image.
 
+    A backbone whose pretrained weights expect bytes less a mean gets a second layer of scaling for that; bands beyond
+    red, green and blue, and images of one or two bands, have the mean of the three means.
+
     Args:
         name: Of the backbone.
         bands: Bands of the image, any number.
-        scale: One factor a band, of the first layer, which scales pixel values.
+        scale: One factor a band: the first layer turns pixel values into `value * scale + offset`, about -1..1.
         offset: One summand a band.
         output_stride: Pixels of the image for one of the last features: 16 or 8.
 
@@ -40,6 +46,8 @@ def build_backbone(
     backbone = BACKBONES[name]
     probe = layers.Input((_PROBE, _PROBE, bands))
     scaled = layers.Rescaling(list(scale), list(offset), dtype="float32", name="scaling")(probe)
+    if backbone.centre:
+        scaled = _bytes_less(backbone.centre, bands)(scaled)
     whole = backbone.build(weights=None, input_tensor=scaled)
     cut = keras.Model(probe, [whole.get_layer(tap).output for tap in (backbone.low_level, backbone.last)])
     names = own_names(cut)
@@ -50,6 +58,13 @@ def build_backbone(
 
     image = layers.Input((None, None, bands), name="image")
     return keras.models.clone_model(cut, input_tensors=image, clone_function=changed)
+
+
+def _bytes_less(centre: tuple[float, ...], bands: int) -> keras.layers.Layer:
+    """Return the layer that makes bytes less a mean of what lies in -1..1."""
+    own = centre if bands >= len(centre) else ()
+    centres = own + (sum(centre) / len(centre),) * (bands - len(own))
+    return layers.Rescaling(_HALF_BYTE, [_HALF_BYTE - one for one in centres], dtype="float32", name="pixel_range")
 
 
 def _dense(layer: Any, output_stride: int) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-_SIGNED_UNIT = (127.5, 127.5, 127.5)
-# Mean red, green and blue of ImageNet, as the ResNets of keras.applications take them off.
+# Mean red, green and blue of ImageNet in bytes, as the ResNets of keras.applications take them off.
 _IMAGENET_MEAN = (123.68, 116.779, 103.939)
 
 
@@ -25,9 +23,8 @@ class Backbone:
         last: Layer whose output the pyramid takes up.
         first_convolution: The layer that sees the bands.
         arrays: Number of arrays in its `get_weights()`.
-        centre: Red, green and blue of bytes that its pretrained weights expect as 0.
-        unit: How far from that, in bytes, 1 lies.
-        blue_first: Its pretrained weights expect blue, green and red.
+        centre: Its pretrained weights expect blue, green and red (in this order) in bytes, less this mean of (in this
+            order) red, green and blue. None: they expect red, green and blue from -1 to 1.
     """
 
     name: str
@@ -37,9 +34,7 @@ class Backbone:
     last: str
     first_convolution: str
     arrays: int
-    centre: tuple[float, float, float] = _SIGNED_UNIT
-    unit: float = 127.5
-    blue_first: bool = False
+    centre: tuple[float, float, float] | None = None
 
     def build(self, **options: Any) -> keras.Model:
         """Build it as keras.applications has it, without its top; the options are those of its function."""
@@ -57,8 +52,6 @@ def _resnet(name: str, title: str, application: str, last: str, arrays: int) -> 
         first_convolution="conv1_conv",
         arrays=arrays,
         centre=_IMAGENET_MEAN,
-        unit=1.0,
-        blue_first=True,
     )
 
 
@@ -92,35 +85,3 @@ _ALL = (
 
 BACKBONES = {backbone.name: backbone for backbone in _ALL}
 """Backbones by name."""
-
-
-def input_scaling(
-    name: str, dtype: str, means: Sequence[float], stds: Sequence[float]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the scale and offset that bring pixel values into the range that a backbone's weights were learned in.
-
-    Bytes are mapped as in the backbone's own training; where that has a mean of each colour, bands beyond red, green
-    and blue, and images of one or two bands, get the mean of the three. Other types have no natural range: their mean
-    goes to 0 and two standard deviations to where 127.5 bytes from the middle would go, which gives about the spread
-    that bytes of ordinary images have.
-
-    Args:
-        name: Of the backbone.
-        dtype: Data type of the pixel values.
-        means: Mean of each band.
-        stds: Standard deviation of each band.
-
-    Returns:
-        One factor and one summand a band: `value * scale + offset`.
-    """
-    backbone = BACKBONES[name]
-    if dtype == "uint8":
-        centres = _by_band(backbone.centre, len(means))
-        return (1.0 / backbone.unit,) * len(means), tuple(-centre / backbone.unit for centre in centres)
-    scale = tuple(127.5 / backbone.unit / (2.0 * max(std, 1e-6)) for std in stds)
-    return scale, tuple(-mean * factor for mean, factor in zip(means, scale, strict=True))
-
-
-def _by_band(colours: tuple[float, ...], bands: int) -> tuple[float, ...]:
-    own = colours if bands >= len(colours) else ()
-    return own + (sum(colours) / len(colours),) * (bands - len(own))

@@ -27,8 +27,6 @@ def load_backbone_weights(model: keras.Model, weights: str) -> None:
     multiplied by 3 / bands, so that the responses keep their size. Where it was learned on blue, green and red, its
     kernels are turned round first: images have red in front.
 
-    The weights expect images in the range of `input_scaling`.
-
     Args:
         model: A network with a backbone of `build_backbone`.
         weights: `imagenet`, which Keras downloads, or the path of a file of the same backbone without its top: a
@@ -46,7 +44,7 @@ def load_backbone_weights(model: keras.Model, weights: str) -> None:
     for layer in backbone_layers(model):
         values = source.get_layer(names[layer.name]).get_weights()
         if layer.name == backbone.first_convolution:
-            kernel = values[0][:, :, ::-1] if backbone.blue_first else values[0]
+            kernel = values[0][:, :, ::-1] if backbone.centre else values[0]
             values[0] = _adapted_kernel(kernel, layer.kernel.shape[2])
         layer.set_weights(values)
 
