@@ -1,4 +1,4 @@
-"""The state of work whose outputs are files: kept on failure, gone on from by the same work only, deleted at the end."""
+"""The state of work whose outputs are files: kept on failure, gone on from by the same work only."""
 
 import pytest
 
