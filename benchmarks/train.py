@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from benchmarks.tables import table
 from building_segmenter.chips.manifest import write_manifest
 
 REPEATS = 3
@@ -68,12 +67,11 @@ def measure(chosen: argparse.Namespace) -> None:
 
 def report(speeds: dict[str, list[float]], chosen: argparse.Namespace, crop: int) -> None:
     medians = {name: statistics.median(values) for name, values in speeds.items()}
-    rows = [
-        [name, ", ".join(f"{value:.2f}" for value in speeds[name]), f"{median:.2f}", f"{medians['train'] / median:.2f}"]
-        for name, median in medians.items()
-    ]
     print(f"MobileNetV2 DeepLabV3+, all layers, batches of {chosen.batch} pieces of {crop} px; chips per second\n")
-    print(table(["", "epochs", "median", "train beside it"], rows))
+    print("| | epochs | median | train beside it |\n|---|---|---|---|")
+    for name, median in medians.items():
+        epochs = ", ".join(f"{value:.2f}" for value in speeds[name])
+        print(f"| {name} | {epochs} | {median:.2f} | {medians['train'] / median:.2f} |")
     worst = min(medians["train"] / median for name, median in medians.items() if name != "train")
     print(f"\ntrain reaches {worst:.2f} of bare fit (goal: {GOAL}).")
 

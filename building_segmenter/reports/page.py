@@ -18,7 +18,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; }
 figure { margin: 0; } figcaption { color: var(--quiet); font-size: .9rem; }
 img { max-width: 100%; height: auto; image-rendering: auto; } svg { max-width: 100%; height: auto; }
-pre { background: #f4f6f8; padding: .8rem; overflow-x: auto; font-size: .85rem; }
+pre { background: #f4f6f8; padding: .8rem; font-size: .85rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; } .key { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 .9em; }
 """
 
