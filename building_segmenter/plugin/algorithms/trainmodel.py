@@ -20,8 +20,8 @@ The backbone, which has seen many images, is kept as it is for the first epochs 
 layers learn together. The model of the epoch that was best on the validation ground is kept. Beside the model, a
 table and a report with curves and sample predictions are written.
 
-A stopped training, even one that was killed, goes on from its last finished epoch when it is started again with the same
-inputs and settings; until then its state lies in a folder beside the model whose name ends in .partial.
+A stopped training, even one that was killed, goes on from its last finished epoch when it is started again with the
+same inputs and settings; until then its state lies in a folder beside the model whose name ends in .partial.
 
 With few chips of your own, go on from a trained model (Initial model): it knows buildings already and only has to get
 to know yours. A learning curve tells what more labels would bring.
