@@ -31,6 +31,7 @@ __all__ = [
     "LAYER_MARK",
     "OUTPUT_KINDS",
     "SETTING_KINDS",
+    "SHIPPED_MODEL",
     "TASKS",
     "VECTOR_SUFFIXES",
     "DescribeModel",
@@ -52,6 +53,9 @@ __all__ = [
 
 LAYER_MARK = "|layername="
 """Between the path of a file with several layers and the name of one."""
+
+SHIPPED_MODEL = "shipped"
+"""In place of a path: the model that comes with the plugin."""
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".shp", ".parquet")
 
@@ -331,21 +335,47 @@ class TrainModel(Task):
         "deeplabv3plus", "choice", "Architecture", "The network to train.", choices=("deeplabv3plus",)
     )
     backbone: str = option(
-        "mobilenetv2", "choice", "Backbone", "The feature extractor of the network.", choices=("mobilenetv2",)
+        "mobilenetv2",
+        "choice",
+        "Backbone",
+        "The feature extractor of the network. mobilenetv2 suits a laptop: with the new layers it has 1.6 million"
+        " weights. xception has 24 million, resnet50 27 and resnet101 46: they want a graphics card and many chips. Not"
+        " used with an initial model.",
+        choices=("mobilenetv2", "xception", "resnet50", "resnet101"),
     )
     backbone_weights: str = option(
         "imagenet",
         "text",
         "Backbone weights",
         "imagenet: Keras downloads weights learned on ImageNet. none: start at random. Or the path of a file of"
-        " weights of the same backbone without its top. Not used with an initial model.",
+        " weights of the same backbone without its top: .weights.h5 or .h5 as Keras writes them, or .npz with the"
+        " arrays w000, w001 and so on of get_weights(). Not used with an initial model.",
+    )
+    output_stride: str = option(
+        "16",
+        "choice",
+        "Output stride",
+        "Pixels of the image for one of the backbone's last features. 8 is finer: it takes more time and memory. Not"
+        " used with an initial model.",
+        choices=("16", "8"),
+        advanced=True,
     )
     initial_model: str | None = option(
         None,
         "model",
         "Initial model",
-        "A model of Train model to go on from (fine-tuning), which few local chips suffice for. Network, bands, scaling"
-        " and ground pixel are then those of the model. Empty: a new network.",
+        "A model of Train model to go on from (fine-tuning), which few local chips suffice for; or the word shipped: the"
+        " model that comes with the plugin. Network, bands, scaling and ground pixel are then those of the model."
+        " Empty: a new network.",
+    )
+    classes: str = option(
+        "merge",
+        "choice",
+        "Classes",
+        "merge: an object of any class is a building. separate: the model tells the classes of the chips from each"
+        " other and from the background (land cover), if they have two or more; classes of several folders are joined"
+        " by their names.",
+        choices=("merge", "separate"),
     )
     head_epochs: int | None = option(
         None,
@@ -426,6 +456,15 @@ class TrainModel(Task):
         "Stop when validation has not improved for this many epochs; the best epoch is kept in any case.",
         minimum=1,
         maximum=10_000,
+        advanced=True,
+    )
+    training_precision: str = option(
+        "float32",
+        "choice",
+        "Training precision",
+        "Arithmetic of training. mixed_bfloat16: layers calculate in 16 bits, which is for recent graphics cards; a"
+        " processor is slower with it (measured: 4.8 instead of 6.1 chips a second). The model is float32 in any case.",
+        choices=("float32", "mixed_bfloat16"),
         advanced=True,
     )
     seed: int = option(1, "integer", "Seed", "Same seed, same run on the same machine.", minimum=0, advanced=True)
@@ -546,6 +585,22 @@ class ExtractBuildings(PredictionTask):
         minimum=0.0,
         unit="m2",
     )
+    split: bool = option(
+        True,
+        "flag",
+        "Part touching buildings",
+        "Where the model also predicts contacts between buildings: regions of several buildings are parted where buildings touch.",
+    )
+    contact_threshold: float = option(
+        0.3,
+        "fraction",
+        "Contact threshold",
+        "Probability of contact from which a place is taken for the border of two buildings. Lower: more, smaller"
+        " buildings. The default was chosen with the shipped model.",
+        minimum=0.01,
+        maximum=1.0,
+        advanced=True,
+    )
     method: str = option(
         "right-angles",
         "choice",
@@ -608,6 +663,23 @@ class PolygonizeMask(Task):
     )
     min_hole_area: float = option(
         4.0, "area", "Minimum hole area", "Holes smaller than this are filled.", minimum=0.0, unit="m2"
+    )
+
+    split: bool = option(
+        True,
+        "flag",
+        "Part touching buildings",
+        "Where the raster has a band of contacts between buildings, as those of Segment raster: regions of several buildings are parted where buildings touch.",
+    )
+    contact_threshold: float = option(
+        0.3,
+        "fraction",
+        "Contact threshold",
+        "Probability of contact from which a place is taken for the border of two buildings. Lower: more, smaller"
+        " buildings. The default was chosen with the shipped model.",
+        minimum=0.01,
+        maximum=1.0,
+        advanced=True,
     )
 
 

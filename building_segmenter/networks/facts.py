@@ -22,6 +22,9 @@ Activation = Literal["sigmoid", "softmax"]
 BACKGROUND = "background"
 """The first channel of a model with several classes: ground of none of them."""
 
+UNUSED_THRESHOLD = 0.5
+"""Threshold in the facts of a model with several classes, to which it means nothing."""
+
 _OWN = "building_segmenter:"
 _REQUIRED_OWN = ("gsd", "tile_size", "threshold", "scale", "offset", "dtype", "channels")
 _OPTIONAL_OWN = ("metrics", "training", "credits", "engine_version", "activation")
@@ -63,7 +66,7 @@ class ModelFacts:
             they are `background` and the names of `classes`, and a pixel belongs to the most probable one.
         classes: `{"value", "name"}` of each class of the labels.
         threshold: Probability from which a pixel is best called a building, chosen on validation chips. It means
-            nothing to a model with several classes (`activation` is `softmax`) and is 0.5 there.
+            nothing to a model with several classes (`activation` is `softmax`), which has `UNUSED_THRESHOLD`.
         metrics: Validation metrics by name, at that threshold; those of one class of several are `iou: NAME` and so on.
         training: Datasets, options and outcome of the training, ready for JSON.
         pretrained_source: Where the backbone's weights came from; empty if it started at random.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.reports import pictures
 from building_segmenter.reports.charts import line_chart
+from building_segmenter.reports.classes import ClassFigures, class_key, class_pictures, class_tables
 from building_segmenter.reports.page import escape, page, table
 
 _METRIC_NAMES = {"iou": "IoU", "precision": "Precision", "recall": "Recall", "f1": "F1"}
@@ -24,10 +25,10 @@ class Sample:
 
     Args:
         title: Name of the chip.
-        iou: IoU of its building pixels.
+        iou: IoU of its building pixels, or mean IoU of its classes.
         image: (H, W, bands) bytes.
-        label: (H, W): 0 ground, 1 building, 255 unknown.
-        probability: (H, W) of buildings.
+        label: (H, W): 0 ground, 1 building, or number of the channel of a class; 255 unknown.
+        probability: (H, W, channels).
     """
 
     title: str
@@ -49,6 +50,7 @@ class RunReport:
         thresholds: Metrics at a row of thresholds.
         samples: Best validation chips first, worst last.
         command: The command that repeats the run.
+        classes: Of a model with several classes; `confusion` and `thresholds` are then empty.
     """
 
     facts: ModelFacts
@@ -58,6 +60,12 @@ class RunReport:
     thresholds: Sequence[dict[str, float]]
     samples: Sequence[Sample]
     command: str = ""
+    classes: ClassFigures | None = None
+
+    @property
+    def overlap_title(self) -> str:
+        """What the IoU of the curves is the IoU of."""
+        return "Mean IoU of the classes" if self.classes else "IoU of buildings"
 
 
 def render_run_report(report: RunReport) -> str:
@@ -71,8 +79,8 @@ def render_run_report(report: RunReport) -> str:
     sections = [
         ("Validation", _validation(report)),
         ("Course of the training", _curves(report)),
-        *([("Learning curve: what more chips bring", _learning_curve(points))] if points else []),
-        ("Choice of the threshold", _threshold(report)),
+        *([("Learning curve: what more chips bring", _learning_curve(points, report.overlap_title))] if points else []),
+        *([] if report.classes else [("Choice of the threshold", _threshold(report))]),
         ("Validation chips, best first, worst last", _samples(report)),
         ("Epochs", _history(report)),
         ("To repeat this run", _recipe(report)),
@@ -82,6 +90,13 @@ def render_run_report(report: RunReport) -> str:
 
 def _validation(report: RunReport) -> str:
     metrics = [[_METRIC_NAMES.get(name, name), value] for name, value in report.facts.metrics.items()]
+    if report.classes:
+        means = [row for row, name in zip(metrics, report.facts.metrics, strict=True) if name in _METRIC_NAMES]
+        return (
+            "<p>Over all valid pixels of the validation chips; each pixel belongs to the most probable class. Means are"
+            " over the classes that occur, the background left out.</p>"
+            f"{table(means, ('Mean', 'Value'))}{class_tables(report.classes, _METRIC_NAMES)}"
+        )
     count = report.confusion
     confusion = [
         ["Building", count["tp"], count["fn"]],
@@ -100,16 +115,16 @@ def _curves(report: RunReport) -> str:
     loss = {"training (with Dice)": _column(report, "loss"), "validation (cross-entropy)": _column(report, "val_loss")}
     rate = {"new layers": _column(report, "learning_rate")}
     return (
-        f'<div class="row">{line_chart("IoU of buildings", overlap, "Epoch", (0.0, 1.0), best)}'
+        f'<div class="row">{line_chart(report.overlap_title, overlap, "Epoch", (0.0, 1.0), best)}'
         f"{line_chart('Loss', loss, 'Epoch', None, best)}{line_chart('Learning rate', rate, 'Epoch')}</div>"
     )
 
 
-def _learning_curve(points: Sequence[dict[str, Any]]) -> str:
+def _learning_curve(points: Sequence[dict[str, Any]], title: str) -> str:
     names = {"chips": "Training chips", "iou": "Validation IoU", "best_epoch": "Best epoch", "epochs": "Epochs"}
     rows = [[point[name] for name in names] for point in points]
     line = {"validation": [(float(point["chips"]), float(point["iou"])) for point in points]}
-    chart = line_chart("IoU of buildings", line, "Training chips")
+    chart = line_chart(title, line, "Training chips")
     return (
         "<p>The same training on growing parts of the chips, always measured on all validation chips. A line that still"
         " rises at its end says that more labels would help; a flat one says that they would not.</p>"
@@ -130,6 +145,11 @@ def _threshold(report: RunReport) -> str:
 
 
 def _samples(report: RunReport) -> str:
+    if report.classes:
+        chips = "".join(map(_sample_of_classes, report.samples))
+        return (
+            f"<p>{class_key(report.classes.names)}</p>{chips}" if chips else "<p>No validation chip shows a class.</p>"
+        )
     key = "".join(
         f'<span class="key" style="background:rgb{colour}"></span>{name}'
         for colour, name in (
@@ -143,9 +163,15 @@ def _samples(report: RunReport) -> str:
     return f"<p>Building pixels:{key}</p>{shown}" if shown else "<p>No validation chip shows a building.</p>"
 
 
+def _sample_of_classes(sample: Sample) -> str:
+    called = sample.probability.argmax(axis=-1).astype(np.uint8)
+    return class_pictures(sample.image, sample.label, called, sample.title, sample.iou)
+
+
 def _sample(sample: Sample, threshold: float) -> str:
-    overlay = pictures.outcome_overlay(sample.image, sample.label, sample.probability >= threshold)
-    grey = np.rint(sample.probability * 255).astype(np.uint8)
+    building = sample.probability[..., 0]
+    overlay = pictures.outcome_overlay(sample.image, sample.label, building >= threshold)
+    grey = np.rint(building * 255).astype(np.uint8)
     return (
         f'<div class="row">{pictures.picture(pictures.as_rgb(sample.image), sample.title)}'
         f"{pictures.picture(overlay, f'truth and prediction, IoU {sample.iou:.3f}')}"

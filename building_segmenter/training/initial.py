@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 
 from building_segmenter import tasks
@@ -10,10 +12,23 @@ from building_segmenter.errors import BandsError, InvalidParameterError, ModelEr
 from building_segmenter.networks import backbones, deeplabv3plus
 from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.networks.model_file import load_model
+from building_segmenter.networks.precision import with_precision
+from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.training.starting import NUDGED, Start
 
 _LEARNING_RATE = 0.0002
 _SAME_GSD = 0.01
+
+
+def with_model_path(options: tasks.TrainModel) -> tasks.TrainModel:
+    """Return options with the path of the shipped model in place of the word that stands for it.
+
+    Raises:
+        ModelError: It is missing.
+    """
+    if options.initial_model != tasks.SHIPPED_MODEL:
+        return options
+    return dataclasses.replace(options, initial_model=str(default_model_path()))
 
 
 def wanted_gsd(options: tasks.TrainModel, facts: ModelFacts | None) -> float | None:
@@ -74,7 +89,7 @@ def initial_networks(options: tasks.TrainModel, facts: ModelFacts, channels: tup
         _check_network(network, source)
         backbones.freeze_batch_norms(network)
     return Start(
-        model=model,
+        model=with_precision(model, options.training_precision),
         averaged=averaged,
         channels=facts.channels,
         scale=facts.scale,
@@ -93,7 +108,8 @@ def _check_channels(facts: ModelFacts, channels: tuple[str, ...], source: str) -
         return
     raise ModelError(
         f"The initial model {source} tells of {', '.join(facts.channels)}; the chips of {', '.join(channels)}.",
-        "Export the chips with the same classes, or train without INITIAL_MODEL.",
+        "Export the chips with the same classes and set CLASSES to separate if the model has several, or train without"
+        " INITIAL_MODEL.",
     )
 
 

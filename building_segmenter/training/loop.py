@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from building_segmenter.networks import backbones
 from building_segmenter.networks.deeplabv3plus import OUTPUT_STRIDE, with_logits
+from building_segmenter.networks.facts import Activation
 from building_segmenter.progress import Progress
 from building_segmenter.training.evaluation import Evaluation
-from building_segmenter.training.losses import overlap_counts, segmentation_loss
+from building_segmenter.training.losses import mean_overlap, measures_of
 from building_segmenter.training.schedule import averaging_momentum, learning_rate_at
 
 _WEIGHT_DECAY = 0.02
@@ -76,10 +77,14 @@ class Trainer:
         model: Network to train, from `build_deeplabv3plus`.
         averaged: Another of the same shape; it is the result.
         plan: How long and how fast.
+        activation: What the networks end in; with `softmax` the labels are numbers of channels.
     """
 
-    def __init__(self, model: keras.Model, averaged: keras.Model, plan: Plan) -> None:
+    def __init__(
+        self, model: keras.Model, averaged: keras.Model, plan: Plan, activation: Activation = "sigmoid"
+    ) -> None:
         self.averaged, self.plan, self._model = averaged, plan, model
+        self._loss_of, self._overlap_of = measures_of(activation)
         averaged.set_weights(model.get_weights())
         trunk = {id(weight) for layer in backbones.backbone_layers(model) for weight in layer.trainable_weights}
         self._heads = [weight for weight in model.trainable_weights if id(weight) not in trunk]
@@ -135,16 +140,16 @@ class Trainer:
         if outcome.evaluation is None:
             outcome.evaluation = validate()
 
-    def step_graph(self, shape: tuple[int, int, int], bands: int, channels: int) -> Any:
+    def step_graph(self, shape: tuple[int, int, int], bands: int, planes: int) -> Any:
         """Return the graph of the largest step, as TensorFlow will run it.
 
         Args:
             shape: Pieces in a batch, height and width.
             bands: Bands of the images.
-            channels: Channels of the labels.
+            planes: Planes of the labels.
         """
         step = self._step_all if self.plan.epochs > self.plan.head_epochs else self._step_heads
-        image, target = tf.TensorSpec((*shape, bands), tf.float32), tf.TensorSpec((*shape, channels), tf.uint8)
+        image, target = tf.TensorSpec((*shape, bands), tf.float32), tf.TensorSpec((*shape, planes), tf.uint8)
         return step.get_concrete_function(image, target, tf.TensorSpec((), tf.float32)).graph
 
     def variables(self) -> dict[str, list[Any]]:
@@ -191,13 +196,13 @@ class Trainer:
     def _epoch(self, epoch: int, batches: Any, progress: Progress) -> dict[str, Any]:
         began, whole = time.monotonic(), epoch > self.plan.head_epochs
         step, pieces = self._step_all if whole else self._step_heads, 0
-        losses, both, either = [], 0.0, 0.0
+        losses, both, either = [], np.float64(0.0), np.float64(0.0)
         for index, (image, target) in enumerate(batches):
             rate = self._set_rates((epoch - 1) * self.plan.steps + index)
             loss, step_both, step_either = step(image, target, tf.constant(self._momentum(epoch, index), tf.float32))
             losses.append(float(loss))
-            both, either, pieces = both + float(step_both), either + float(step_either), pieces + image.shape[0]
-            iou = both / either if either else 1.0
+            both, either, pieces = both + step_both.numpy(), either + step_either.numpy(), pieces + image.shape[0]
+            iou = mean_overlap(both, either)
             progress.update(
                 0.96 * (index + 1) / self.plan.steps,
                 f"Epoch {epoch}/{self.plan.epochs}, batch {index + 1}/{self.plan.steps}:"
@@ -230,14 +235,14 @@ class Trainer:
         weights = self._heads + self._trunk if whole else self._heads
         with tf.GradientTape() as tape:
             logits = self._logits(image, training=True)
-            loss = segmentation_loss(target, logits)
+            loss = self._loss_of(target, logits)
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, weights), _CLIP_NORM)
         self._head_optimizer.apply(gradients[: len(self._heads)], self._heads)
         if whole:
             self._trunk_optimizer.apply(gradients[len(self._heads) :], self._trunk)
         for mean, weight in self._pairs:
             mean.assign(momentum * mean + (1.0 - momentum) * weight)
-        return loss, *overlap_counts(target, logits)
+        return loss, *self._overlap_of(target, logits)
 
 
 def _is_norm(layer: Any) -> bool:
@@ -270,11 +275,12 @@ def _optimizer(weights: list[Any]) -> Any:
 
 
 def _validation_row(evaluation: Evaluation) -> dict[str, float]:
-    # At the best threshold, since that is the one the model will carry: whether the network is sure at 0.5 of
-    # images it has not seen swings from epoch to epoch and says little.
-    threshold = evaluation.counts.best_threshold()
-    metrics = {f"val_{name}": value for name, value in evaluation.counts.metrics(threshold).items()}
-    return {"val_loss": evaluation.loss, **metrics, "val_threshold": threshold}
+    # Of buildings at the best threshold, since that is the one the model will carry: whether the network is sure at
+    # 0.5 of images it has not seen swings from epoch to epoch and says little.
+    return {
+        "val_loss": evaluation.loss,
+        **{f"val_{name}": value for name, value in evaluation.counts.summary().items()},
+    }
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:

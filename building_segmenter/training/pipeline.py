@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from building_segmenter.progress import Progress
 from building_segmenter.training import augmentation
-from building_segmenter.training.datasets import IGNORE, Chip, TrainingData
-from building_segmenter.training.sampling import draw_epoch
+from building_segmenter.training.datasets import Chip, TrainingData
+from building_segmenter.training.sampling import Kinds, draw_epoch
+from building_segmenter.training.targets import Targets
 
 CACHE_BYTES = 2 << 30
 """Chips that take less than this are kept in memory; more are read from disk each time."""
@@ -26,52 +27,47 @@ class ChipStore:
 
     Args:
         data: The datasets.
-        channels: 1 for buildings only, 2 for buildings and contacts.
+        targets: What the labels are made into.
         cache_bytes: Memory that remembered chips may take.
     """
 
-    def __init__(self, data: TrainingData, channels: int, cache_bytes: int = CACHE_BYTES) -> None:
-        self._channels = channels
+    def __init__(self, data: TrainingData, targets: Targets, cache_bytes: int = CACHE_BYTES) -> None:
+        self._targets = targets
         chips = sum(map(len, data.train)) + len(data.validation)
-        pixel = data.bands * np.dtype(data.dtype).itemsize + channels
+        pixel = data.bands * np.dtype(data.dtype).itemsize + targets.planes
         self._remember = chips * data.tile_size**2 * pixel <= cache_bytes
         self._known: dict[tuple[str, str], tuple[NDArray[Any], NDArray[np.uint8]]] = {}
 
     def read(self, chip: Chip) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Return image (H, W, bands) and labels (H, W, channels), where contacts nobody marked are ignored.
-
-        An object of any class is a building.
-        """
+        """Return image (H, W, bands) and labels (H, W, planes); see `Targets.of`."""
         key = str(chip.dataset.folder), chip.entry.name
         if key in self._known:
             return self._known[key]
         image, label, contact = chip.read()
-        target = np.full((*label.shape, self._channels), IGNORE, np.uint8)
-        target[..., 0] = np.where(label == IGNORE, IGNORE, label > 0)
-        if contact is not None and self._channels > 1:
-            target[..., 1] = np.where(label == IGNORE, IGNORE, contact)
+        target = self._targets.of(chip, label, contact)
         if self._remember:
             self._known[key] = image, target
         return image, target
 
 
-def find_built(data: TrainingData, store: ChipStore, progress: Progress) -> list[NDArray[np.bool_]]:
-    """Read every training chip once and tell which show a building, one array a dataset."""
-    total, done, built = sum(map(len, data.train)), 0, []
+def find_shown(data: TrainingData, store: ChipStore, targets: Targets, progress: Progress) -> list[NDArray[np.bool_]]:
+    """Read every training chip once and tell which of `targets.shown` it shows: (chips, things) for each dataset."""
+    total, done, shown = sum(map(len, data.train)), 0, []
     for chips in data.train:
-        found = np.zeros(len(chips), bool)
+        found = np.zeros((len(chips), len(targets.shown)), bool)
         for index, chip in enumerate(chips):
-            found[index] = bool((store.read(chip)[1][..., 0] == 1).any())
+            numbers = np.bincount(store.read(chip)[1][..., 0].ravel(), minlength=found.shape[1] + 1)
+            found[index] = numbers[1 : found.shape[1] + 1] > 0
             done += 1
             progress.update(done / total, f"Reading chip {done} of {total}")
-        built.append(found)
-    return built
+        shown.append(found)
+    return shown
 
 
 def epoch_batches(
     data: TrainingData,
     store: ChipStore,
-    built: Sequence[NDArray[np.bool_]],
+    kinds: Kinds,
     scaling: tuple[Sequence[float], Sequence[float]],
     *,
     crop: int,
@@ -85,7 +81,7 @@ def epoch_batches(
     Args:
         data: The datasets.
         store: Where chips are read.
-        built: What `find_built` found.
+        kinds: Kind of each chip, from `sampling.kinds_of`.
         scaling: Scale and offset of each band, as in the network.
         crop: Side of the pieces in pixels.
         batch_size: Pieces in a batch.
@@ -94,32 +90,32 @@ def epoch_batches(
         seed: Seed of the run and number of the epoch.
 
     Returns:
-        Pairs of images (batch, crop, crop, bands) float32 in raw values and labels (batch, crop, crop, channels).
+        Pairs of images (batch, crop, crop, bands) float32 in raw values and labels (batch, crop, crop, planes).
     """
     draw = augmentation.draw_variation if vary else augmentation.draw_place
 
     def samples() -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng(list(seed))
-        for dataset, index in draw_epoch(built, steps * batch_size, rng):
+        for dataset, index in draw_epoch(kinds, steps * batch_size, rng):
             image, target = store.read(data.train[dataset][index])
             variation = draw(rng, (image.shape[0], image.shape[1]), crop, data.bands)
             yield {"image": image, "target": target} | {f.name: getattr(variation, f.name) for f in fields(variation)}
 
-    channels = store.read(next(chip for chips in data.train for chip in chips))[1].shape[-1]
-    batches = tf.data.Dataset.from_generator(samples, output_signature=_signature(data, channels))
+    planes = store.read(next(chip for chips in data.train for chip in chips))[1].shape[-1]
+    batches = tf.data.Dataset.from_generator(samples, output_signature=_signature(data, planes))
     batches = batches.map(
         lambda sample: _piece(sample, crop, data, scaling, vary), num_parallel_calls=2, deterministic=True
     )
     return batches.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def _signature(data: TrainingData, channels: int) -> dict[str, Any]:
+def _signature(data: TrainingData, planes: int) -> dict[str, Any]:
     shapes = _SHAPES | {"matrix": (data.bands, data.bands), "bias": (data.bands,)}
     signature = {
         name: tf.TensorSpec(shape, tf.int32 if name == "noise_seed" else tf.float32) for name, shape in shapes.items()
     }
     signature["image"] = tf.TensorSpec((None, None, data.bands), tf.as_dtype(data.dtype))
-    signature["target"] = tf.TensorSpec((None, None, channels), tf.uint8)
+    signature["target"] = tf.TensorSpec((None, None, planes), tf.uint8)
     return signature
 
 
@@ -131,5 +127,5 @@ def _piece(
         scale, offset = (np.array(values, np.float32) for values in scaling)
         unit = augmentation.recolour((image * scale + offset + 1.0) / 2.0, sample, clip=data.dtype == "uint8")
         image = (unit * 2.0 - 1.0 - offset) / scale
-    channels = sample["target"].shape[-1]
-    return tf.ensure_shape(image, (crop, crop, data.bands)), tf.ensure_shape(target, (crop, crop, channels))
+    planes = sample["target"].shape[-1]
+    return tf.ensure_shape(image, (crop, crop, data.bands)), tf.ensure_shape(target, (crop, crop, planes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,10 +21,11 @@ from building_segmenter.training.evaluation import Evaluation, evaluate
 from building_segmenter.training.initial import initial_networks
 from building_segmenter.training.loop import Outcome, Plan, Trainer
 from building_segmenter.training.memory import available_bytes, check_memory, peak_bytes
-from building_segmenter.training.pipeline import ChipStore, epoch_batches, find_built
+from building_segmenter.training.pipeline import ChipStore, epoch_batches, find_shown
+from building_segmenter.training.sampling import kinds_of
 from building_segmenter.training.starting import new_networks
+from building_segmenter.training.targets import BUILDING, Targets, targets_of
 
-_CHANNELS = ("building", "contact")
 _SAMPLES = 6
 _TYPICAL_BATCHES = 8
 _LEAST_STEPS = 16
@@ -50,13 +52,17 @@ class Run:
         self.chips = sum(map(len, data.train))
         self.crop = min(options.crop, data.tile_size) // 16 * 16
         self._steps = max(_LEAST_STEPS, round(self.chips / options.batch_size))
-        channels = _CHANNELS[: 2 if _has_contacts(data) else 1]
+        targets, notes = targets_of(data, options.classes, initial)
+        for note in notes:
+            progress.log(note)
         self.start = start = (
-            new_networks(options, data, channels, progress)
+            new_networks(options, data, targets, progress)
             if initial is None
-            else initial_networks(options, initial, channels)
+            else initial_networks(options, initial, targets.channels)
         )
-        self._store = ChipStore(data, len(start.channels))
+        # An initial model may have contacts where chips have none, or the other way round.
+        self.targets = dataclasses.replace(targets, channels=start.channels)
+        self._store = ChipStore(data, self.targets)
         plan = Plan(
             options.epochs,
             start.head_epochs,
@@ -65,7 +71,7 @@ class Run:
             options.patience,
             start.backbone_share,
         )
-        self.trainer = Trainer(start.model, start.averaged, plan)
+        self.trainer = Trainer(start.model, start.averaged, plan, self.targets.activation)
 
     def train(self, diary: Diary) -> Outcome:
         """Train to the end, from where a stopped run left it.
@@ -78,11 +84,13 @@ class Run:
             CancelledError: The caller asked to stop.
         """
         data, store = self._data, self._store
-        built = find_built(data, store, self._progress.part(0.0, 0.01))
-        if not any(chips.any() for chips in built):
-            self._progress.warn("No training chip shows a building: the model will find none.")
+        shown = find_shown(data, store, self.targets, self._progress.part(0.0, 0.01))
+        chips_with = np.concatenate(shown).sum(axis=0)
+        for name in (name for name, chips in zip(self.targets.shown, chips_with, strict=True) if not chips):
+            self._progress.warn(f"No training chip shows {_a(name)}: the model will find none.")
+        kinds = kinds_of(shown)
         self._progress.log(
-            f"{self.chips} training chips, {sum(int(b.sum()) for b in built)} of them with buildings;"
+            f"{self.chips} training chips, {sum(map(np.count_nonzero, kinds))} of them with {_all(self.targets)};"
             f" {len(data.validation)} validation chips; crop {self.crop} px, {self._steps} batches an epoch."
         )
         self._check_memory()
@@ -91,7 +99,7 @@ class Run:
             return epoch_batches(
                 data,
                 store,
-                built,
+                kinds,
                 (self.start.scale, self.start.offset),
                 crop=self.crop,
                 batch_size=self._options.batch_size,
@@ -116,15 +124,15 @@ class Run:
     def _check_memory(self) -> None:
         shape = self._options.batch_size, self.crop, self.crop
         self._progress.update(0.01, "Preparing the network")
-        step = peak_bytes(self.trainer.step_graph(shape, self._data.bands, len(self.start.channels)))
+        step = peak_bytes(self.trainer.step_graph(shape, self._data.bands, self.targets.planes))
         check_memory(step, self._options.batch_size, self.crop, available_bytes())
 
     def samples(self, evaluation: Evaluation, threshold: float) -> list[Sample]:
-        """Return validation chips with buildings for a reader to look at: the best ones, then the worst."""
+        """Return validation chips that show something for a reader to look at: the best ones, then the worst."""
         scored = [
-            (counts.metrics(threshold)["iou"], index)
+            (overlap, index)
             for index, counts in enumerate(evaluation.chips)
-            if counts.building.sum() > 0
+            if (overlap := counts.overlap(threshold)) is not None
         ]
         ranked = sorted(scored, reverse=True)
         chosen = ranked[:_SAMPLES] + ranked[max(_SAMPLES, len(ranked) - _SAMPLES) :]
@@ -136,15 +144,18 @@ class Run:
                 self._progress.check()
                 yield self._store.read(chip)
 
-        return evaluate(chips(), self.trainer.predict)
+        return evaluate(chips(), self.trainer.predict, self.targets.shown if self.targets.classes else ())
 
     def _sample(self, chip: Chip, iou: float) -> Sample:
         image, target = self._store.read(chip)
-        probability = self.trainer.predict(image)[..., 0]
+        probability = self.trainer.predict(image)
         shown = np.clip((image * np.array(self.start.scale) + np.array(self.start.offset) + 1.0) / 2.0, 0.0, 1.0)
         return Sample(chip.title, iou, (shown * 255).astype(np.uint8), target[..., 0], probability)
 
 
-def _has_contacts(data: TrainingData) -> bool:
-    firsts = [chips[0] for chips in data.train if chips]
-    return any(chip.read()[2] is not None for chip in firsts)
+def _a(name: str) -> str:
+    return f"a {name}" if name == BUILDING else name
+
+
+def _all(targets: Targets) -> str:
+    return "one of the classes" if targets.classes else "buildings"

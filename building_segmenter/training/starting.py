@@ -9,8 +9,11 @@ import keras
 
 from building_segmenter import tasks
 from building_segmenter.networks import backbones, deeplabv3plus
+from building_segmenter.networks.backbones import BACKBONES
+from building_segmenter.networks.precision import with_precision
 from building_segmenter.progress import Progress
 from building_segmenter.training.datasets import TrainingData
+from building_segmenter.training.targets import Targets
 
 NUDGED = 0.2
 """Learning rate of a pretrained backbone, as a share of that of the new layers."""
@@ -48,7 +51,7 @@ class Start:
     backbone_share: float
 
 
-def new_networks(options: tasks.TrainModel, data: TrainingData, channels: tuple[str, ...], progress: Progress) -> Start:
+def new_networks(options: tasks.TrainModel, data: TrainingData, targets: Targets, progress: Progress) -> Start:
     """Build networks whose backbone starts from `BACKBONE_WEIGHTS`, and whose other layers start at random.
 
     Raises:
@@ -57,7 +60,7 @@ def new_networks(options: tasks.TrainModel, data: TrainingData, channels: tuple[
     """
     scale, offset = scaling_of(data)
     pretrained = options.backbone_weights != "none"
-    model, averaged = (deeplabv3plus.build_deeplabv3plus(data.bands, len(channels), scale, offset) for _ in range(2))
+    model, averaged = (_network(options, data, targets, scale, offset) for _ in range(2))
     if pretrained:
         backbones.load_backbone_weights(model, options.backbone_weights)
         for network in (model, averaged):
@@ -66,12 +69,12 @@ def new_networks(options: tasks.TrainModel, data: TrainingData, channels: tuple[
         backbones.quicken_batch_norms(model)
         progress.log("The backbone starts at random, so it learns from the first epoch.")
     return Start(
-        model=model,
+        model=with_precision(model, options.training_precision),
         averaged=averaged,
-        channels=channels,
+        channels=targets.channels,
         scale=scale,
         offset=offset,
-        architecture="DeepLabV3+ with MobileNetV2, output stride 16",
+        architecture=f"DeepLabV3+ with {BACKBONES[options.backbone].title}, output stride {options.output_stride}",
         source=_source_of(options.backbone_weights),
         head_epochs=_head_epochs(options) if pretrained else 0,
         learning_rate=options.learning_rate or _LEARNING_RATE,
@@ -79,11 +82,30 @@ def new_networks(options: tasks.TrainModel, data: TrainingData, channels: tuple[
     )
 
 
+def _network(
+    options: tasks.TrainModel,
+    data: TrainingData,
+    targets: Targets,
+    scale: tuple[float, ...],
+    offset: tuple[float, ...],
+) -> keras.Model:
+    return deeplabv3plus.build_deeplabv3plus(
+        data.bands,
+        len(targets.channels),
+        scale,
+        offset,
+        backbone=options.backbone,
+        output_stride=int(options.output_stride),
+        activation=targets.activation,
+    )
+
+
 def scaling_of(data: TrainingData) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the scale and offset that take pixel values to about -1..1, one a band.
 
-    Bytes go to -1..1 as a whole, as the pretrained backbone was taught. Other types have no natural range: their
-    mean goes to 0 and two standard deviations to 1, which gives bytes of ordinary images about the same spread.
+    Bytes go to -1..1 as a whole, from where networks make what their pretrained backbone was taught. Other types have
+    no natural range: their mean goes to 0 and two standard deviations to 1, which gives bytes of ordinary images about
+    the same spread.
     """
     if data.dtype == "uint8":
         return (1 / 127.5,) * data.bands, (-1.0,) * data.bands

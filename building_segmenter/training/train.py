@@ -12,15 +12,16 @@ import numpy as np
 
 from building_segmenter import __version__, scratch, tasks
 from building_segmenter.chips.dataset import open_dataset
-from building_segmenter.networks.facts import BandFacts, ModelFacts
+from building_segmenter.networks.facts import UNUSED_THRESHOLD, BandFacts, ModelFacts
 from building_segmenter.networks.model_file import read_facts, write_model
 from building_segmenter.progress import Progress
+from building_segmenter.reports.classes import ClassFigures
 from building_segmenter.reports.training import RunReport, render_run_report
 from building_segmenter.resume import resumable_state
 from building_segmenter.training.datasets import TrainingData, join_datasets
 from building_segmenter.training.diary import Diary, curve_point, work_of
-from building_segmenter.training.evaluation import Evaluation
-from building_segmenter.training.initial import check_fit, wanted_gsd
+from building_segmenter.training.evaluation import ClassCounts, Evaluation, PixelCounts
+from building_segmenter.training.initial import check_fit, wanted_gsd, with_model_path
 from building_segmenter.training.limits import curve_sizes, limited
 from building_segmenter.training.logs import write_history
 from building_segmenter.training.loop import Outcome
@@ -38,7 +39,8 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
         progress: Told after every batch; asked there whether to stop.
 
     Returns:
-        `output`, `report`, `history` (paths), `best_epoch`, `epochs`, `threshold` and the validation metrics.
+        `output`, `report`, `history` (paths), `best_epoch`, `epochs`, `threshold` (of a model of buildings) and the
+        validation metrics.
 
     Raises:
         InputNotFoundError: A dataset or the file of backbone weights does not exist.
@@ -51,6 +53,7 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
         CancelledError: The caller asked to stop; nothing stands under the final names. What is done is kept in
             `NAME.partial/`, as after any failure, and the same run goes on from its last finished epoch.
     """
+    options = with_model_path(options)
     initial = read_facts(options.initial_model) if options.initial_model else None
     data = _gathered(options, initial, progress)
     report = Path(options.report) if options.report else Path(options.output).with_suffix(".html")
@@ -72,7 +75,7 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
         "history": str(Path(options.output).with_suffix(".csv")),
         "best_epoch": outcome.best_epoch,
         "epochs": len(outcome.history),
-        "threshold": facts.threshold,
+        **({} if facts.is_multiclass else {"threshold": facts.threshold}),
         **facts.metrics,
     }
 
@@ -114,8 +117,8 @@ def _facts(
     outcome: Outcome,
     diary: Diary,
 ) -> ModelFacts:
-    counts, start = _evaluation(outcome).counts, run.start
-    threshold = counts.best_threshold()
+    summary, start = _evaluation(outcome).counts.summary(), run.start
+    threshold = summary.pop("threshold", UNUSED_THRESHOLD)
     told: dict[str, Any] = {
         "chips": run.chips,
         "best_epoch": outcome.best_epoch,
@@ -138,10 +141,10 @@ def _facts(
         gsd=data.gsd,
         tile_size=int(np.clip(data.tile_size // 16 * 16, *_TILE_SIZES)),
         channels=start.channels,
-        classes=tuple(dict(one) for one in data.datasets[0].classes),
+        classes=run.targets.classes or tuple(dict(one) for one in data.datasets[0].classes),
         threshold=threshold,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        metrics={name: round(value, 4) for name, value in counts.metrics(threshold).items()},
+        metrics={name: round(value, 4) for name, value in summary.items()},
         training=training_record(options, data, told),
         pretrained_source=start.source,
         parameters=int(run.trainer.averaged.count_params()),
@@ -149,6 +152,7 @@ def _facts(
         credits="; ".join(dict.fromkeys(filter(None, credits))),
         engine_version=__version__,
         framework_version=keras.__version__,
+        activation=run.targets.activation,
     )
 
 
@@ -161,14 +165,18 @@ def _bands(data: TrainingData) -> tuple[BandFacts, ...]:
 
 def _report(options: tasks.TrainModel, run: Run, outcome: Outcome, facts: ModelFacts) -> RunReport:
     evaluation = _evaluation(outcome)
+    counts = evaluation.counts
+    buildings = counts if isinstance(counts, PixelCounts) else None
+    classes = counts if isinstance(counts, ClassCounts) else None
     return RunReport(
         facts=facts,
         history=outcome.history,
         best_epoch=outcome.best_epoch,
-        confusion=evaluation.counts.confusion(facts.threshold),
-        thresholds=evaluation.counts.curve(),
+        confusion=buildings.confusion(facts.threshold) if buildings else {},
+        thresholds=buildings.curve() if buildings else (),
         samples=run.samples(evaluation, facts.threshold),
         command=command_line(options),
+        classes=ClassFigures(facts.channels, classes.matrix, classes.by_class()) if classes else None,
     )
 
 

@@ -45,7 +45,7 @@ def row(epoch):
 def report(epochs=2, samples=2):
     rng = np.random.default_rng(0)
     made = [
-        Sample(f"a/{i}", 0.9 - i / 4, rng.integers(0, 255, (48, 48, 1), np.uint8), label(), np.full((48, 48), 0.5))
+        Sample(f"a/{i}", 0.9 - i / 4, rng.integers(0, 255, (48, 48, 1), np.uint8), label(), np.full((48, 48, 1), 0.5))
         for i in range(samples)
     ]
     thresholds = [

@@ -10,6 +10,7 @@ from building_segmenter.chips.dataset import open_dataset
 from building_segmenter.errors import InvalidParameterError
 from building_segmenter.training.datasets import Chip, join_datasets
 from building_segmenter.training.pipeline import ChipStore
+from building_segmenter.training.targets import building_targets
 
 _spec = importlib.util.spec_from_file_location("drawn_chips", Path(__file__).parent.parent / "chips" / "drawn_chips.py")
 drawn = importlib.util.module_from_spec(_spec)
@@ -21,7 +22,7 @@ def test_an_object_of_any_class_is_a_building(tmp_path, name):
     chips = drawn.some_chips()
     dataset = open_dataset(drawn.export(tmp_path / "d", name, chips))
     data = join_datasets([dataset])
-    store = ChipStore(data, 2)
+    store = ChipStore(data, building_targets(contacts=True))
     for chip, entry in zip(chips, dataset.chips, strict=True):
         image, target = store.read(Chip(dataset, entry))
         np.testing.assert_array_equal(image, chip.image)
