@@ -171,15 +171,17 @@ def _read_onnx(file: Path) -> dict[str, Any]:
     weights = {one.name for one in model.graph.initializer}
     sizes = [math.prod(one.dims) for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT]
     stated = metadata.pop(FACTS_KEY, None)
+    facts = None if stated is None else _onnx_facts(stated, str(file))
     opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=0)
     return {
         "format": f"ONNX, operators {opset}" + (f", by {model.producer_name}" if model.producer_name else ""),
         "inputs": [_onnx_tensor(one) for one in model.graph.input if one.name not in weights],
         "outputs": [_onnx_tensor(one) for one in model.graph.output],
-        "parameters": sum(sizes),
+        # Constants are among the weights of a graph, so ours are counted by the model that they come from.
+        "parameters": facts.parameters if facts else sum(sizes),
         "layers": _counted(node.op_type for node in model.graph.node),
         "metadata": metadata,
-        "facts": None if stated is None else _onnx_facts(stated, str(file)),
+        "facts": facts,
     }
 
 

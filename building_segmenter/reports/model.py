@@ -92,9 +92,11 @@ def _bands(facts: ModelFacts) -> str:
 
 
 def _classes(facts: ModelFacts) -> str:
-    channels = table([(number, name) for number, name in enumerate(facts.channels, 1)], ("Channel", "Probability of"))
+    numbered = [(number, name) for number, name in enumerate(facts.channels, 1)]
+    channels = table(numbered, ("Channel", "Probability of"), "Channels of the network")
     head = list(dict.fromkeys(name for one in facts.classes for name in one))
-    classes = table([[_plain(one.get(name)) for name in head] for one in facts.classes], [_words(n) for n in head])
+    rows = [[_plain(one.get(name)) for name in head] for one in facts.classes]
+    classes = table(rows, [_words(name) for name in head], "Classes of the labels")
     return f'<div class="row">{channels}{classes}</div>'
 
 
@@ -158,7 +160,9 @@ def _file(model: ModelFile) -> str:
 
 def _pairs(values: Mapping[str, Any], caption: str = "", shown: Any = None) -> str:
     show = shown or _words
-    return table([(show(name), _plain(value)) for name, value in values.items()], (), caption)
+    # As text, or numbers would stand far to the right of what they belong to.
+    rows = [(show(name), str(_plain(value))) for name, value in values.items() if value not in (None, "")]
+    return table(rows, (), caption)
 
 
 def _words(name: str) -> str:

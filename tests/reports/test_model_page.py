@@ -85,7 +85,7 @@ def test_a_model_of_several_classes_has_no_threshold():
     facts = dataclasses.replace(FACTS, activation="softmax", channels=channels, classes=classes, metrics={})
     text = text_of(render_model_page(dataclasses.replace(OURS, facts=facts)))
     assert "the class that is most probable" in text and "0.57" not in text
-    assert "Value Name 2 roof 5 road" in text
+    assert "Classes of the labels Value Name 2 roof 5 road" in text
     assert "The file states none." in text
 
 
