@@ -5,7 +5,8 @@ usage: python -m benchmarks.train [--crop 384] [--batch 8] [--chips 128] [--quic
 `train` reads, turns, warps and recolours its chips, keeps a moving average of the weights and is deterministic. `fit`
 gets arrays that are cropped already and lie in memory, and the same logits, loss and AdamW, all layers; once as Keras
 compiles by default, once without XLA. Each lives in a process of its own and works an epoch at a time in turn; the
-first epoch, in which functions are traced, is not counted. Validation is not counted either.
+first epoch, in which functions are traced, is not counted. Validation is not counted either. Processor time per chip
+tells how much other programs disturbed the speeds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import rasterio
 
 from building_segmenter.chips.manifest import write_manifest
+from building_segmenter.progress import SilentSink
 
 REPEATS = 3
 CHIP_PX = 512
@@ -56,38 +58,45 @@ def measure(chosen: argparse.Namespace) -> None:
         workers = {name: Worker([*words, mode]) for name, mode in {"train": "train", **rivals}.items()}
         for worker in workers.values():
             worker.turn()  # traces its functions
-        speeds = {name: [] for name in workers}
+        turns = {name: [] for name in workers}
         for _ in range(REPEATS):
             for name, worker in workers.items():
-                speeds[name].append(worker.turn())
+                turns[name].append(worker.turn())
         for worker in workers.values():
             worker.end()
-    report(speeds, chosen, crop)
+    report(turns, chosen, crop)
 
 
-def report(speeds: dict[str, list[float]], chosen: argparse.Namespace, crop: int) -> None:
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
+def report(turns: dict[str, list[tuple[float, float]]], chosen: argparse.Namespace, crop: int) -> None:
+    medians = {name: statistics.median(speed for speed, _ in values) for name, values in turns.items()}
+    processor = {name: statistics.median(seconds for _, seconds in values) for name, values in turns.items()}
     print(f"MobileNetV2 DeepLabV3+, all layers, batches of {chosen.batch} pieces of {crop} px; chips per second\n")
-    print("| | epochs | median | train beside it |\n|---|---|---|---|")
+    print("| | epochs | median | train beside it | processor ms a chip | train beside it |\n|---|---|---|---|---|---|")
     for name, median in medians.items():
-        epochs = ", ".join(f"{value:.2f}" for value in speeds[name])
-        print(f"| {name} | {epochs} | {median:.2f} | {medians['train'] / median:.2f} |")
+        epochs = ", ".join(f"{speed:.2f}" for speed, _ in turns[name])
+        wall, work = medians["train"] / median, processor[name] / processor["train"]
+        print(f"| {name} | {epochs} | {median:.2f} | {wall:.2f} | {processor[name] * 1000:.1f} | {work:.2f} |")
     worst = min(medians["train"] / median for name, median in medians.items() if name != "train")
-    print(f"\ntrain reaches {worst:.2f} of bare fit (goal: {GOAL}).")
+    least = min(seconds / processor["train"] for name, seconds in processor.items() if name != "train")
+    print(f"\ntrain reaches {worst:.2f} of bare fit (goal: {GOAL}); by processor time {least:.2f}.")
 
 
 class Worker:
-    """A process that does an epoch whenever it is told to, and says how many chips a second it did."""
+    """A process that does an epoch whenever it is told to.
+
+    It answers with chips per second, and seconds of processor per chip.
+    """
 
     def __init__(self, words: list[str]) -> None:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def turn(self) -> float:
+    def turn(self) -> tuple[float, float]:
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("speed "):
-                return float(line.split()[1])
+                _, speed, seconds = line.split()
+                return float(speed), float(seconds)
         raise SystemExit("A worker ended before its time; its errors are above.")
 
     def end(self) -> None:
@@ -95,8 +104,20 @@ class Worker:
         self._process.wait()
 
 
-class Turns:
-    """Takes the place of a training's diary: waits for its turn, and tells the speed of each epoch."""
+class Turns(SilentSink):
+    """Takes the place of a training's diary: waits for its turn, and tells the speed of each epoch.
+
+    As its sink, too, it hears of every step, and so tells their processor time from that of validation.
+    """
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self._batch = batch
+        self._times: list[float] = []
+
+    def progress(self, fraction: float, stage: str, eta_s: float | None) -> None:
+        if ", batch " in stage:
+            self._times.append(time.process_time())
 
     def restore(self, chips, trainer):
         from building_segmenter.training.loop import Outcome
@@ -105,11 +126,13 @@ class Turns:
         return Outcome()
 
     def keep(self, chips, trainer, outcome):
-        tell(outcome.history[-1]["chips_per_second"])
+        chips_between = self._batch * (len(self._times) - 1)
+        tell(outcome.history[-1]["chips_per_second"], (self._times[-1] - self._times[0]) / chips_between)
+        self._times = []
 
 
-def tell(speed: float) -> None:
-    print(f"speed {speed}", flush=True)
+def tell(speed: float, seconds: float) -> None:
+    print(f"speed {speed} {seconds}", flush=True)
     if not sys.stdin.readline():
         sys.exit()
 
@@ -135,7 +158,8 @@ def train(chosen: argparse.Namespace) -> None:
     from building_segmenter.training.run import Run
 
     options = options_of(chosen)
-    Run(options, join_datasets([open_dataset(options.dataset[0])]), None, Progress()).train(Turns())
+    turns = Turns(chosen.batch)
+    Run(options, join_datasets([open_dataset(options.dataset[0])]), None, Progress(turns)).train(turns)
 
 
 def fit(chosen: argparse.Namespace) -> None:
@@ -152,9 +176,10 @@ def fit(chosen: argparse.Namespace) -> None:
     labels = np.stack([label for _, label in pieces])[..., None]
     sys.stdin.readline()
     while True:
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         model.fit(images, labels, batch_size=chosen.batch, epochs=1, verbose=0)
-        tell(chosen.chips / (time.monotonic() - began))
+        work = time.process_time() - worked
+        tell(chosen.chips / (time.monotonic() - began), work / chosen.chips)
 
 
 def draw_chips(folder: Path, count: int) -> None:

@@ -364,8 +364,8 @@ class TrainModel(Task):
         None,
         "model",
         "Initial model",
-        "A model of Train model to go on from (fine-tuning), which few local chips suffice for; or the word shipped: the"
-        " model that comes with the plugin. Network, bands, scaling and ground pixel are then those of the model."
+        "A model of Train model to go on from (fine-tuning), which few local chips suffice for, or the word shipped for"
+        " the model that comes with the plugin. Network, bands, scaling and ground pixel are then those of the model."
         " Empty: a new network.",
     )
     classes: str = option(

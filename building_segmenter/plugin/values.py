@@ -135,7 +135,8 @@ class TaskValues:
         elif kind in _VECTORS:
             found = self._algorithm.parameterAsSource(self._parameters, key, self._context) is not None
         else:
-            found = os.path.isfile(self._algorithm.parameterAsFile(self._parameters, key, self._context))
+            path = self._algorithm.parameterAsFile(self._parameters, key, self._context)
+            found = os.path.isfile(path) or (kind == "model" and path == tasks.SHIPPED_MODEL)
         if not found:
             raise input_not_found(self._parameters[key], key)
 
