@@ -8,6 +8,9 @@ from pathlib import Path
 from building_segmenter import tasks
 from building_segmenter.errors import InvalidParameterError, OutputNotWritableError
 
+_ADDED_TO = ("log_dir",)
+"""Folders that are not replaced: what lies in them stays."""
+
 
 def check_outputs(task: tasks.Task) -> None:
     """Check that every output of a task has a place and an ending, and is neither an input nor another output.
@@ -24,7 +27,7 @@ def check_outputs(task: tasks.Task) -> None:
         path = Path(getattr(task, name))
         _check_ending(path, name, option)
         _check_place(path, name, option)
-        for there, other in taken.items():
+        for there, other in () if name in _ADDED_TO else taken.items():
             # An earlier folder of results is replaced, and with it what lies in it.
             if path.resolve() in (there, *there.parents):
                 raise InvalidParameterError(
