@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=384, help="side of a piece in pixels")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--chips", type=int, default=128, help="training chips of 512 px; pieces of an epoch")
-    parser.add_argument("--quick", action="store_true", help="pieces of 128 px, without XLA only")
+    parser.add_argument("--quick", action="store_true", help="pieces of 128 px")
     parser.add_argument("--worker", choices=["train", *RIVALS.values()], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -50,12 +50,11 @@ def main() -> None:
 
 def measure(chosen: argparse.Namespace) -> None:
     crop = 128 if chosen.quick else chosen.crop
-    rivals = {"fit without XLA": "off"} if chosen.quick else RIVALS
     with tempfile.TemporaryDirectory() as folder:
         draw_chips(Path(folder) / "chips", chosen.chips)
         words = [sys.executable, "-m", "benchmarks.train", "--folder", folder, "--crop", str(crop)]
         words += ["--batch", str(chosen.batch), "--chips", str(chosen.chips), "--worker"]
-        workers = {name: Worker([*words, mode]) for name, mode in {"train": "train", **rivals}.items()}
+        workers = {name: Worker([*words, mode]) for name, mode in {"train": "train", **RIVALS}.items()}
         for worker in workers.values():
             worker.turn()  # traces its functions
         turns = {name: [] for name in workers}
