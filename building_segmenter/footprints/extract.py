@@ -9,8 +9,9 @@ from typing import Any
 
 from building_segmenter import scratch
 from building_segmenter.footprints.layer import regularize_layer
-from building_segmenter.footprints.polygonize import polygonize_raster
+from building_segmenter.footprints.polygonize import trace_raster
 from building_segmenter.footprints.regularize import Settings
+from building_segmenter.footprints.splitting import SplitRule
 from building_segmenter.geo.ground import GroundFrame
 from building_segmenter.geo.vectors import check_vector_output, write_polygons
 from building_segmenter.inference.segment import predict_to
@@ -26,7 +27,8 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
     """Extract regularized building footprints from a raster.
 
     The steps are those of `segment`, `polygonize` and `regularize`; the probability raster is scratch unless the
-    user names a place for it.
+    user names a place for it. Regions that the model's contacts part into buildings which touch are regularized piece
+    by piece, and together only where shared walls are asked for.
 
     Returns:
         `output`, `features`, `regularized`, `kept` (outlines that stayed as predicted), `tolerance`, `threshold`
@@ -41,16 +43,20 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
         threshold = facts["threshold"] if options.threshold is None else options.threshold
         tolerance = options.tolerance or max(SMALLEST_TOLERANCE_M, TOLERANCE_IN_PIXELS * max(facts["gsd"]))
         ground = _ground_of(options)
-        outlines = polygonize_raster(
+        traced = trace_raster(
             str(path),
             threshold=threshold,
             min_area=options.min_area,
             min_hole_area=options.min_area,
+            split=SplitRule(options.contact_threshold) if options.split else None,
             ground=ground,
             progress=progress.part(0.9, 0.94),
         )
         settings = Settings(options.method, tolerance)  # type: ignore[arg-type]  # the task checked the choice
-        footprints = regularize_layer(outlines, settings, ground=ground, progress=progress.part(0.94, 0.99))
+        regions = traced.regions if options.shared_walls else None
+        footprints = regularize_layer(
+            traced.polygons, settings, ground=ground, regions=regions, progress=progress.part(0.94, 0.99)
+        )
         progress.update(0.99, "Writing")
         write_polygons(footprints, options.output)
     kept = int((footprints["status"] == 1).sum())

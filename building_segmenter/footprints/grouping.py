@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from building_segmenter.compiled import kernel
+from building_segmenter.geo.strips import NOWHERE, Strips
 from building_segmenter.geo.vectors import Batch, joined
 
 Rows = NDArray[np.int64]
@@ -43,6 +44,15 @@ def close_groups(bounds: NDArray[np.float64], gap: float) -> NDArray[np.int64]:
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[groups]
+
+
+def strips_of_groups(strips: Strips, groups: NDArray[np.int64]) -> Strips:
+    """Return strips in which all members of a group with a place have that of the first."""
+    there = np.flatnonzero(strips != NOWHERE)
+    _, first, which = np.unique(groups[there], return_index=True, return_inverse=True)
+    shared = strips.copy()
+    shared[there] = strips[there][first][which]
+    return shared
 
 
 def whole_groups(batches: Iterable[Batch], groups: NDArray[np.int64], size: int) -> Iterator[tuple[Rows, Batch]]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import geopandas
 import numpy as np
+import shapely
+from numpy.typing import NDArray
 
 from building_segmenter.footprints.fields import room_for_ours
-from building_segmenter.footprints.outcome import Outcome, check_somewhere, fields_of, regularize_outlines
-from building_segmenter.footprints.regularize import Offered, Settings
+from building_segmenter.footprints.grouping import strips_of_groups
+from building_segmenter.footprints.outcome import Outcome, Regularize, check_somewhere, fields_of, regularize_outlines
+from building_segmenter.footprints.regularize import Offered, Settings, regularize_polygons
+from building_segmenter.footprints.shared_walls import regularize_together
 from building_segmenter.geo.ground import GroundFrame
 from building_segmenter.geo.strips import ground_of
 from building_segmenter.progress import Progress
@@ -19,6 +25,7 @@ def regularize_layer(
     *,
     ground: GroundFrame | None = None,
     offered: Offered | None = None,
+    regions: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> geopandas.GeoDataFrame:
     """Regularize the polygons of a layer in ground metres.
@@ -33,6 +40,8 @@ def regularize_layer(
         settings: What to do; by default right angles within 1 m.
         ground: Frame in which to work. None: that of the layer's CRS at each feature.
         offered: Directions for each feature in its frame, tried first.
+        regions: Region (n,) that each feature is (a piece) of; where pieces share one, touching features keep common
+            walls. None: each by itself.
         progress: Told after each batch, and asked whether to stop.
 
     Raises:
@@ -42,7 +51,13 @@ def regularize_layer(
     """
     settings = settings or Settings()
     outlines = np.asarray(frame.geometry.to_numpy(), dtype=object)
-    outcome = regularize_outlines(outlines, ground_of(frame.crs, ground), settings, offered=offered, progress=progress)
+    place = ground_of(frame.crs, ground)
+    strips, regularize = place.strips(shapely.bounds(outlines)), cast(Regularize, regularize_polygons)
+    if regions is not None and len(np.unique(regions)) < len(regions):
+        strips, regularize = strips_of_groups(strips, regions), regularize_together
+    outcome = regularize_outlines(
+        outlines, place, settings, strips=strips, offered=offered, progress=progress, regularize=regularize
+    )
     check_somewhere(set(outcome.reason))
     return _with_fields(frame, outcome, fields_of(settings))
 

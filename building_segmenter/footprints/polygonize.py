@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import geopandas
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
 from building_segmenter import tasks
 from building_segmenter.errors import MissingCrsError
 from building_segmenter.footprints.contours.field import Field, excess_bands, field_of
-from building_segmenter.footprints.contours.marching import Floats
-from building_segmenter.footprints.contours.nesting import Measure, Outlines, nested
-from building_segmenter.footprints.contours.rings import Rings, contour_rings, neighbours
+from building_segmenter.footprints.contours.nesting import Outlines, nested
+from building_segmenter.footprints.contours.rings import contour_rings
+from building_segmenter.footprints.contours.sizes import ground_measure, on_map, pixel_in
 from building_segmenter.footprints.measures import vertex_counts
-from building_segmenter.geo.ground import GroundFrame, local_frame
+from building_segmenter.footprints.splitting import SplitRule, Splitter, contact_band
+from building_segmenter.geo.ground import GroundFrame
 from building_segmenter.geo.vectors import check_vector_output, write_polygons
 from building_segmenter.progress import Progress
-from building_segmenter.rasters.source import open_raster, pixel_on_ground
-
-# Width of the ground that shares one frame; the scale is then true to 1e-5 everywhere.
-_FRAME_METRES = 50_000.0
+from building_segmenter.rasters.source import open_raster
 
 
 def polygonize_mask(options: tasks.PolygonizeMask, progress: Progress) -> dict[str, Any]:
@@ -48,6 +44,7 @@ def polygonize_mask(options: tasks.PolygonizeMask, progress: Progress) -> dict[s
         value=options.value,
         min_area=options.min_area,
         min_hole_area=options.min_hole_area,
+        split=SplitRule(options.contact_threshold) if options.split else None,
         progress=progress.part(0.0, 0.95),
     )
     progress.update(0.95, "Writing polygons")
@@ -64,6 +61,7 @@ def polygonize_raster(
     value: int | None = None,
     min_area: float = 4.0,
     min_hole_area: float = 4.0,
+    split: SplitRule | None = None,
     ground: GroundFrame | None = None,
     progress: Progress | None = None,
 ) -> geopandas.GeoDataFrame:
@@ -71,7 +69,8 @@ def polygonize_raster(
 
     Outlines lie where the probability, interpolated between pixel centres, crosses the threshold; at nodata and at
     the raster's edge they follow the pixels' edges. Pixels that touch at a corner only are joined where the bilinear
-    surface joins them. All points are kept but those exactly on a line.
+    surface joins them. All points are kept but those exactly on a line. Where a band tells the probability of contact,
+    regions of several buildings are parted: the pieces keep the outer outline and have one line in common.
 
     Args:
         path: Raster of probabilities (floats 0..1, or integers with a GDAL scale) or an integer mask; any affine
@@ -82,6 +81,7 @@ def polygonize_raster(
             mask of every value but 0.
         min_area: Polygons with less area, holes taken off, are left out; ground m2.
         min_hole_area: Holes with less area are filled, unless a polygon lies in them; ground m2.
+        split: When a region is parted; None: never. Only a raster with a band of contacts beside `band` has any.
         ground: The ground frame of a raster without CRS.
         progress: Receives progress and warnings.
 
@@ -97,17 +97,68 @@ def polygonize_raster(
         InvalidParameterError: The values are no probabilities and no VALUE was named, or VALUE is nodata.
         CancelledError: The user asked to stop.
     """
+    return trace_raster(
+        path,
+        band=band,
+        threshold=threshold,
+        value=value,
+        min_area=min_area,
+        min_hole_area=min_hole_area,
+        split=split,
+        ground=ground,
+        progress=progress,
+    ).polygons
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Polygons and where they come from.
+
+    Args:
+        polygons: As of `polygonize_raster`.
+        regions: Number (n,) of the region that each polygon is; pieces of a region that was parted share one.
+    """
+
+    polygons: geopandas.GeoDataFrame
+    regions: NDArray[np.int64]
+
+    @property
+    def is_parted(self) -> bool:
+        """Whether any region was parted."""
+        return len(np.unique(self.regions)) < len(self.regions)
+
+
+def trace_raster(
+    path: str,
+    *,
+    band: int = 1,
+    threshold: float = 0.5,
+    value: int | None = None,
+    min_area: float = 4.0,
+    min_hole_area: float = 4.0,
+    split: SplitRule | None = None,
+    ground: GroundFrame | None = None,
+    progress: Progress | None = None,
+) -> Traced:
+    """Do as `polygonize_raster`, which see, and also tell which polygons are pieces of one region."""
     progress = progress or Progress()
     with open_raster(path, "raster") as dataset:
         _check_crs(dataset, ground)
         field = field_of(dataset, band, threshold, value)
         if field.is_mask and threshold != tasks.default_of(tasks.PolygonizeMask, "threshold"):
             progress.warn(f"THRESHOLD is not used: band {band} of {dataset.name} is read as a mask.")
-        batches = list(polygon_batches(dataset, field, min_area, min_hole_area, ground, progress))
-    polygons = geopandas.GeoDataFrame(pd.concat(batches, ignore_index=True))
+        splitter = _splitter(dataset, field, split, ground)
+        batches = list(polygon_batches(dataset, field, min_area, min_hole_area, ground, progress, splitter))
+    polygons = geopandas.GeoDataFrame(pd.concat([batch.polygons for batch in batches], ignore_index=True))
+    traced = Traced(polygons, np.concatenate([batch.regions for batch in batches]))
     if len(polygons) == 0:
         progress.warn(f"No polygon was found in {path}: nothing inside is larger than {min_area:g} m2.")
-    return polygons
+    if traced.is_parted:
+        pieces = np.bincount(traced.regions)
+        progress.log(
+            f"{int((pieces > 1).sum())} regions were parted into {int(pieces[pieces > 1].sum())} buildings that touch."
+        )
+    return traced
 
 
 def polygon_batches(
@@ -117,16 +168,34 @@ def polygon_batches(
     min_hole_area: float,
     ground: GroundFrame | None,
     progress: Progress,
-) -> Iterator[geopandas.GeoDataFrame]:
+    splitter: Splitter | None = None,
+) -> Iterator[Traced]:
     """Give the polygons of `polygonize_raster` as soon as they are complete, from the top of the raster to its end.
 
     Yields:
         Features as those of `polygonize_raster`; at least one batch, some of them empty. Memory: a row
-        of the raster's blocks and the open outlines.
+        of the raster's blocks and the open outlines, and the window of one region that is parted.
     """
     rings = contour_rings(excess_bands(dataset, field, progress), dataset.shape)
-    for outlines in nested(rings, _measure(dataset, ground), min_area, min_hole_area):
-        yield _features(outlines, dataset, field)
+    first = 0
+    for outlines in nested(rings, ground_measure(dataset, ground), min_area, min_hole_area):
+        regions = np.arange(first, first + len(outlines.polygons))
+        first += len(regions)
+        if splitter is not None:
+            outlines, places = splitter.parted(outlines, progress)
+            regions = regions[places]
+        polygons = _features(outlines, dataset, field)
+        yield Traced(polygons, regions[polygons.index])
+
+
+def _splitter(
+    dataset: DatasetReader, field: Field, rule: SplitRule | None, ground: GroundFrame | None
+) -> Splitter | None:
+    """Return what parts regions of buildings; None where nothing is to be parted or no band tells of contacts."""
+    band = contact_band(dataset)
+    if rule is None or band is None or band == field.band or field.is_mask:
+        return None
+    return Splitter(dataset, field, band, pixel_in(dataset, ground), rule, ground_measure(dataset, ground))
 
 
 def _check_crs(dataset: DatasetReader, ground: GroundFrame | None) -> None:
@@ -137,67 +206,8 @@ def _check_crs(dataset: DatasetReader, ground: GroundFrame | None) -> None:
         )
 
 
-def _measure(dataset: DatasetReader, ground: GroundFrame | None) -> Measure:
-    """Return the function that measures rings of a raster on the ground."""
-    frame_at, cell = _frames(dataset, ground)
-
-    def measure(rings: Rings) -> tuple[Floats, Floats]:
-        area, length = np.zeros(len(rings)), np.zeros(len(rings))
-        if len(rings) == 0:
-            return area, length
-        cells = _middle(rings) // cell
-        for column, row in np.unique(cells, axis=0):
-            which = np.flatnonzero((cells == (column, row)).all(axis=1))
-            area[which], length[which] = _sizes(rings.take(which), dataset.transform, frame_at(int(column), int(row)))
-        return area, length
-
-    return measure
-
-
-def _frames(dataset: DatasetReader, ground: GroundFrame | None) -> tuple[Callable[[int, int], GroundFrame], float]:
-    """Return the ground frame by square of the raster, and the side of the squares in pixels.
-
-    The squares belong to the raster, not to a batch of rings, so that a measure does not depend on the batches.
-    """
-    if ground is not None:
-        return lambda column, row: ground, math.inf
-    step, (height, width) = dataset.transform, dataset.shape
-    cell = max(1.0, _FRAME_METRES // max(pixel_on_ground(dataset, None)))
-
-    @cache
-    def frame_at(column: int, row: int) -> GroundFrame:
-        stop = min((column + 1) * cell, width), min((row + 1) * cell, height)
-        middle = (np.array([[column, row]]) * cell + stop) / 2
-        there = np.concatenate(_on_map(middle, step)).tolist()
-        return local_frame(dataset.crs, (*there, *there))
-
-    return frame_at, cell
-
-
-def _middle(rings: Rings) -> Floats:
-    low = np.minimum.reduceat(rings.points, rings.starts)
-    middle: Floats = (low + np.maximum.reduceat(rings.points, rings.starts)) / 2
-    return middle
-
-
-def _sizes(rings: Rings, transform: Affine, frame: GroundFrame) -> tuple[Floats, Floats]:
-    """Return areas and lengths of rings in ground metres."""
-    place = np.column_stack(frame.to_ground(*_on_map(rings.points, transform)))
-    place -= np.repeat(place[rings.starts], rings.lengths, axis=0)
-    _, after = neighbours(rings)
-    ahead = place[after]
-    double = place[:, 0] * ahead[:, 1] - place[:, 1] * ahead[:, 0]
-    area = np.abs(np.add.reduceat(double, rings.starts)) / 2
-    return area, np.add.reduceat(np.hypot(*(ahead - place).T), rings.starts)
-
-
-def _on_map(points: Floats, transform: Affine) -> tuple[Floats, Floats]:
-    x, y = points[:, 0], points[:, 1]
-    return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
-
-
 def _features(outlines: Outlines, dataset: DatasetReader, field: Field) -> geopandas.GeoDataFrame:
-    placed = shapely.transform(outlines.polygons, lambda points: np.column_stack(_on_map(points, dataset.transform)))
+    placed = shapely.transform(outlines.polygons, lambda points: np.column_stack(on_map(points, dataset.transform)))
     score = np.clip(100 * (field.level + outlines.mean_excess), 0, 100)
     if field.is_mask:
         score = np.full(len(placed), 100.0)

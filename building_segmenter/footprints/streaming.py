@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from building_segmenter import tasks
 from building_segmenter.footprints.fields import room_for_ours
 from building_segmenter.footprints.gradient import ProbabilityGradient, probability_gradient
-from building_segmenter.footprints.grouping import Rows, close_groups, in_order, whole_groups
+from building_segmenter.footprints.grouping import Rows, close_groups, in_order, strips_of_groups, whole_groups
 from building_segmenter.footprints.orientation import Orientation, orientation_of
 from building_segmenter.footprints.outcome import (
     Outcome,
@@ -151,7 +151,7 @@ class Run:
         bounds = self._layer.bounds(progress.part(0.0, 0.1))
         strips = self._ground.strips(bounds)
         groups = close_groups(bounds, self._gap(bounds, strips))
-        strips = _strip_of_group(strips, groups)
+        strips = strips_of_groups(strips, groups)
 
         def regularized() -> Iterator[tuple[Rows, Batch]]:
             done = 0
@@ -210,15 +210,6 @@ class Run:
         columns += [batch.fields.column(k) for k in self._stay]
         columns += [_column(outcome, name) for name in self._ours]
         return Batch(outcome.geometry, pa.record_batch(columns, self.schema.fields), None, batch.odd)
-
-
-def _strip_of_group(strips: Strips, groups: NDArray[np.int64]) -> Strips:
-    """Return strips in which all members of a group with a place have that of the first."""
-    there = np.flatnonzero(strips != NOWHERE)
-    _, first, which = np.unique(groups[there], return_index=True, return_inverse=True)
-    shared = strips.copy()
-    shared[there] = strips[there][first][which]
-    return shared
 
 
 def _column(outcome: Outcome, name: str) -> pa.Array:

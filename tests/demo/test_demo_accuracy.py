@@ -8,7 +8,7 @@ import shapely
 from rasterio.transform import from_origin
 from shapely import box
 
-from demo.accuracy import count_corners, mask_iou, match, measure
+from demo.accuracy import mask_iou, measure
 
 WEST, NORTH = 500000.0, 40000.0
 
@@ -79,20 +79,6 @@ def test_nothing_found_is_no_error(files):
     result = measure(raster, path, layer("truth", [box(0, 0, 10, 10)]))
     assert (result.pixel_iou, result.precision, result.recall, result.f1) == (0, 0, 0, 0)
     assert np.isnan(result.found_corners)
-
-
-def test_each_footprint_is_matched_once_best_first():
-    true = np.array([box(0, 0, 10, 10)], object)
-    found = np.array([box(0, 0, 10, 6), box(0, 0, 10, 9)], object)
-    assert match(found, true) == [(1, 0)]
-    assert match(np.array([box(0, 0, 10, 5)], object), true) == [(0, 0)]
-    assert match(np.array([box(0, 0, 10, 4.99)], object), true) == []
-
-
-def test_corners_of_holes_and_parts_count():
-    ring = box(0, 0, 10, 10).difference(box(2, 2, 4, 4))
-    assert count_corners(ring) == 8
-    assert count_corners(shapely.MultiPolygon([ring, box(20, 0, 22, 2)])) == 12
 
 
 def test_masks():

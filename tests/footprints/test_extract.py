@@ -126,3 +126,41 @@ def test_formats_by_ending(write_image, flat_scene, tmp_path, bright_model, name
     layer = read(output)
     assert len(layer) == 3
     assert set(FIELDS) <= set(layer.columns)
+
+
+@pytest.fixture(scope="module")
+def contact_model(tmp_path_factory, bright_model):
+    """A model that sees buildings in the first band and contacts in the second."""
+    import dataclasses
+
+    import keras
+
+    from building_segmenter.networks.model_file import load_model, save_model
+
+    path = tmp_path_factory.mktemp("model") / "contact.keras"
+    _, facts = load_model(bright_model)
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 1, activation="sigmoid")(inputs))
+    weights = np.zeros((1, 1, 3, 2), np.float32)
+    weights[0, 0, 0, 0] = weights[0, 0, 1, 1] = 0.05
+    model.set_weights([weights, np.array([-7.0, -7.0], np.float32)])
+    save_model(model, dataclasses.replace(facts, channels=("building", "contact")), path)
+    return str(path)
+
+
+def test_touching_buildings_come_apart_unless_asked_not_to(extract, write_image, contact_model):
+    image = np.full((300, 400, 3), 40, np.uint8)
+    image[60:200, 50:330, 0] = 240
+    image[60:200, 187:193, 1] = 240
+    path = write_image(image)
+    layer, result, sink = extract(path, "apart.gpkg", model=contact_model)
+    assert result["features"] == 2
+    assert layer["area_m2"].tolist() == pytest.approx([140 * 140 * 0.15**2] * 2, rel=0.05)
+    assert any("parted into 2 buildings" in line for line in sink.logs)
+    for off in ({"split": False}, {"contact_threshold": 1.0}):
+        together, _, _ = extract(path, "together.gpkg", model=contact_model, **off)
+        assert len(together) == 1
+    shared, _, _ = extract(path, "shared.gpkg", model=contact_model, shared_walls=True)
+    one, other = shared.geometry
+    assert shapely.coverage_is_valid([one, other])
+    assert one.intersection(other).length == pytest.approx(140 * 0.15 * 1.0, rel=0.05)

@@ -1,0 +1,1 @@
+"""Assessment: how well footprints agree with a reference."""

@@ -1,0 +1,134 @@
+"""Outlines of a raster, parted where its band of contacts says that buildings touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+
+from building_segmenter.footprints.contours.field import Field
+from building_segmenter.footprints.contours.marching import Floats
+from building_segmenter.footprints.contours.nesting import Measure, Outlines
+from building_segmenter.footprints.contours.rings import Rings
+from building_segmenter.footprints.splitting.basins import SplitRule, basins
+from building_segmenter.footprints.splitting.cuts import cut, dividing_lines
+from building_segmenter.footprints.splitting.view import View
+from building_segmenter.progress import Progress
+
+MOST_PIXELS = 1 << 24
+"""Pixels of a region's window that are worked on at once, some 60 bytes each; of larger ones every nth is read."""
+
+_CONTACT = "contact"
+
+
+def contact_band(dataset: DatasetReader) -> int | None:
+    """Return the band, counted from 1, that holds the probability of contact in a raster of `segment`, if any."""
+    for band, description in zip(dataset.indexes, dataset.descriptions, strict=True):
+        if description and description.lower().split()[-1:] == [_CONTACT]:
+            return int(band)
+    return None
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Parts the outlines of one raster.
+
+    Args:
+        dataset: The open raster.
+        field: The rule that the outlines were traced by.
+        band: Band of the contacts, counted from 1.
+        pixel: Width and height of a pixel in ground metres.
+        rule: When to part.
+        measure: Gives the area and length of rings on the ground.
+    """
+
+    dataset: DatasetReader
+    field: Field
+    band: int
+    pixel: tuple[float, float]
+    rule: SplitRule
+    measure: Measure
+
+    def parted(self, outlines: Outlines, progress: Progress) -> tuple[Outlines, NDArray[np.intp]]:
+        """Return outlines with pieces in the place of those that come apart.
+
+        The pieces make an outline up without gaps and overlaps. An outline without contact is not touched.
+        Memory: the window of one outline, see `MOST_PIXELS`.
+
+        Returns:
+            The outlines, and the place (n,) in `outlines` that each comes from.
+
+        Raises:
+            CancelledError: The caller asked to stop.
+        """
+        found: list[tuple[int, Outlines]] = []
+        for place in np.flatnonzero(outlines.area >= 2 * self.rule.min_piece).tolist():
+            progress.check()
+            view = View.around(outlines.polygons[place], MOST_PIXELS)
+            parts = self._parts(outlines.polygons[place], view)
+            if len(parts) > 1:
+                found.append((place, self._measured(parts, view)))
+        return _replaced(outlines, found)
+
+    def _parts(self, polygon: shapely.Polygon, view: View) -> NDArray[Any]:
+        whole = np.array([polygon], object)
+        stored, valid = view.read(self.dataset, self.band)
+        contact = np.where(valid, stored * self.dataset.scales[self.band - 1], 0).astype(np.float32)
+        if not (contact >= self.rule.contact).any():
+            return whole
+        pixel = self.pixel[0] * view.step, self.pixel[1] * view.step
+        labels = basins(view.burnt(whole) > 0, contact, self.rule, pixel)
+        if labels is None:
+            return whole
+        lines = shapely.transform(dividing_lines(labels, shapely.transform(polygon, view.into)), view.back)
+        return cut(polygon, lines, self.rule.min_piece / (self.pixel[0] * self.pixel[1]))
+
+    def _measured(self, parts: NDArray[Any], view: View) -> Outlines:
+        area, perimeter = self._sizes(parts)
+        stored, valid = view.read(self.dataset, self.field.band)
+        excess = self.field.excess(stored, valid).astype(np.float64).ravel()
+        place = view.burnt(parts).ravel()
+        known = ~np.isnan(excess)
+        sums = np.bincount(place[known], excess[known], len(parts) + 1)[1:]
+        counts = np.bincount(place[known], minlength=len(parts) + 1)[1:]
+        return Outlines(parts, area, perimeter, sums / np.maximum(counts, 1))
+
+    def _sizes(self, parts: NDArray[Any]) -> tuple[Floats, Floats]:
+        rings, owner = shapely.get_rings(parts, return_index=True)
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        last = np.flatnonzero(np.diff(ring, append=-1))
+        lengths = np.bincount(ring) - 1
+        starts = np.cumsum(lengths) - lengths
+        none = np.zeros(len(rings))
+        area, length = self.measure(Rings(np.delete(points, last, axis=0), starts, none, none))
+        outer = np.diff(owner, prepend=-1) > 0
+        return _summed(owner, np.where(outer, area, -area)), _summed(owner, length)
+
+
+def _summed(owner: NDArray[np.intp], values: Floats) -> Floats:
+    sums: Floats = np.bincount(owner, values).astype(np.float64)
+    return sums
+
+
+def _replaced(outlines: Outlines, found: list[tuple[int, Outlines]]) -> tuple[Outlines, NDArray[np.intp]]:
+    """Return outlines with pieces in the place of some of them, and where each comes from."""
+    gone = [place for place, _ in found]
+    places = np.concatenate(
+        [np.delete(np.arange(len(outlines.area)), gone)] + [np.full(len(pieces.area), place) for place, pieces in found]
+    )
+    order = np.argsort(places, kind="stable")
+
+    def joined(values: Callable[[Outlines], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([np.delete(values(outlines), gone), *(values(pieces) for _, pieces in found)])[order]
+
+    return Outlines(
+        joined(lambda some: some.polygons),
+        joined(lambda some: some.area),
+        joined(lambda some: some.perimeter),
+        joined(lambda some: some.mean_excess),
+    ), places[order]
