@@ -1,7 +1,8 @@
 """Compares backbones with those of keras.applications and saves networks, where Keras' backend is TensorFlow.
 
-Run by test_backbones in a process of its own. Usage: backbone_runs.py FOLDER NAME... Leaves in FOLDER, for each
-backbone, NAME.npz with the arrays of `features_of` and `answers_of`, and the network NAME.keras.
+Run by test_backbones in a process of its own. Usage: backbone_runs.py FOLDER NAME[=WEIGHTS]... Leaves in FOLDER, for
+each backbone, NAME.npz with the arrays of the functions below, and the network NAME.keras; with WEIGHTS, a file of
+pretrained ones, only NAME-imagenet.npz with the features that these make.
 """
 
 import importlib
@@ -20,18 +21,31 @@ MODULES = {"mobilenetv2": "mobilenet_v2", "xception": "xception", "resnet50": "r
 
 def main(folder, names):
     for name in names:
+        if "=" in name:
+            name, _, weights = name.partition("=")
+            reference = backbones.BACKBONES[name].build(weights=None, input_shape=(None, None, 3))
+            with np.load(weights) as arrays:
+                reference.set_weights([arrays[f"w{index:03d}"].astype("float32") for index in range(len(arrays))])
+            np.savez(folder / f"{name}-imagenet.npz", **compared(name, reference, weights, [16]))
+            continue
         reference = with_statistics(backbones.BACKBONES[name].build(weights=None, input_shape=(None, None, 3)))
-        arrays = folder / f"{name}-weights.npz"
-        np.savez(arrays, **{f"w{index:03d}": weight for index, weight in enumerate(reference.get_weights())})
-        features = {}
-        for output_stride in (16, 8):
-            network = small(name, output_stride)
-            backbones.load_backbone_weights(network, str(arrays))
-            compare = features_of_xception if name == "xception" else features_of
-            features |= compare(network, reference, output_stride)
+        weights = str(folder / f"{name}-weights.npz")
+        np.savez(weights, **{f"w{index:03d}": weight for index, weight in enumerate(reference.get_weights())})
+        features = compared(name, reference, weights, [16, 8])
         network = with_statistics(small(name, 16))
         network.save(folder / f"{name}.keras")
-        np.savez(folder / f"{name}.npz", **features, **answers_of(network))
+        answers = answers_of(network) | ({} if name.startswith("resnet") else answers_in_sixteen_bits(network))
+        np.savez(folder / f"{name}.npz", **features, **answers)
+
+
+def compared(name, reference, weights, output_strides):
+    features = {}
+    for output_stride in output_strides:
+        network = small(name, output_stride)
+        backbones.load_backbone_weights(network, weights)
+        compare = features_of_xception if name == "xception" else features_of
+        features |= compare(network, reference, output_stride)
+    return features
 
 
 def small(name, output_stride):
@@ -85,14 +99,13 @@ def features_of_xception(network, reference, output_stride):
 
 def answers_of(network):
     image = image_of(64)
+    return {"image": image, "answer": network.predict(image, verbose=0)}
+
+
+def answers_in_sixteen_bits(network):
     sixteen = with_precision(network, "mixed_bfloat16")
-    logits = with_logits(sixteen)(image)
-    return {
-        "image": image,
-        "answer": network.predict(image, verbose=0),
-        "answer_of_sixteen_bits": sixteen.predict(image, verbose=0),
-        "logits_type": str(logits.dtype.name),
-    }
+    logits = with_logits(sixteen)(image_of(64))
+    return {"answer_of_sixteen_bits": sixteen.predict(image_of(64), verbose=0), "logits_type": str(logits.dtype.name)}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 XCEPTION = Path(__file__).parents[3] / "shared/weights/xception_imagenet_notop.fp16.npz"
 SMALL = ("mobilenetv2", "xception", "resnet50")
 EVERY = [*SMALL, pytest.param("resnet101", marks=pytest.mark.slow)]
+TOGETHER = (("mobilenetv2", "xception"), ("resnet50", "resnet101"))
+RUN = ["mobilenetv2", "xception", *(pytest.param(name, marks=pytest.mark.slow) for name in TOGETHER[1])]
 
 
 def small(name, bands=3, output_stride=16, channels=1):
@@ -42,18 +44,21 @@ def arrays_of(path):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """What TensorFlow makes of backbones, and OpenVINO of the same networks: all small ones in one go."""
+    """What TensorFlow makes of backbones, and OpenVINO of the same networks: several in one go."""
     pytest.importorskip("tensorflow")
     folder, results = tmp_path_factory.mktemp("backbones"), {}
 
     def run_of(name):
         if name not in results:
-            names = SMALL if name in SMALL else (name,)
-            run("tensorflow", "backbone_runs.py", folder, *names)
+            names = next(names for names in TOGETHER if name in names)
+            imagenet = [f"xception={XCEPTION}"] if "xception" in names and XCEPTION.is_file() else []
+            run("tensorflow", "backbone_runs.py", folder, *names, *imagenet)
             run("openvino", "exported_runs.py", folder, *names)
             for one in names:
                 answers = {"exported": arrays_of(folder / f"{one}-exported.npz")}
                 results[one] = arrays_of(folder / f"{one}.npz") | answers
+            if imagenet:
+                results["xception-imagenet"] = arrays_of(folder / "xception-imagenet.npz")
         return results[name]
 
     return run_of
@@ -80,7 +85,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", RUN)
 @pytest.mark.parametrize("output_stride", [16, 8])
 def test_dense_features_hold_those_of_keras_own_model_on_the_same_image(runs, name, output_stride):
     kept, found = KEPT[name, output_stride], runs(name)[f"found{output_stride}"]
@@ -91,7 +96,16 @@ def test_padding_of_xceptions_first_kernels_changes_nothing_within_the_image(run
     assert_alike(runs("xception")["found_begin"], runs("xception")["expected_begin"])
 
 
-@pytest.mark.parametrize("name", EVERY)
+def test_imagenet_weights_make_the_features_of_keras_own_model(runs):
+    if not XCEPTION.is_file():
+        pytest.skip(f"no pretrained weights at {XCEPTION}")
+    runs("xception")
+    features = runs("xception-imagenet")
+    assert_alike(features["found_begin"], features["expected_begin"])
+    assert_alike(features["found16"][:, EVERY_SECOND, EVERY_SECOND], features["expected16"])
+
+
+@pytest.mark.parametrize("name", RUN)
 def test_folded_network_says_the_same_on_openvino(runs, name):
     exported = runs(name)["exported"]
     np.testing.assert_allclose(exported["answer"], runs(name)["answer"], atol=1e-4)
@@ -102,7 +116,7 @@ def test_folded_network_says_the_same_on_openvino(runs, name):
     assert exported["transposed"] < 10
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ["mobilenetv2", "xception"])
 def test_sixteen_bits_say_nearly_the_same_and_leave_float32(runs, name):
     difference = np.abs(runs(name)["answer_of_sixteen_bits"] - runs(name)["answer"]).max()
     assert 0 < difference < 0.02
@@ -195,8 +209,6 @@ def test_float32_is_the_network_itself_and_sixteen_bits_leave_no_policy_behind()
     assert {weight.dtype for weight in sixteen.weights} == {"float32"}
     assert len(sixteen.trainable_weights) == len(network.trainable_weights)
     assert with_logits(sixteen).output.dtype == "float32"
-    for mine, theirs in zip(sixteen.get_weights(), network.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.fixture(scope="module")
@@ -261,4 +273,4 @@ def test_damaged_archive_is_refused(tmp_path):
 @pytest.mark.parametrize("name", EVERY)
 def test_number_of_arrays_is_known(name):
     backbone = backbones.BACKBONES[name]
-    assert len(backbone.build(weights=None, input_shape=(64, 64, 3)).weights) == backbone.arrays
+    assert len(backbone.build(weights=None, input_shape=(96, 96, 3)).weights) == backbone.arrays
