@@ -65,6 +65,8 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
         report_path = stack.enter_context(scratch.new_output(report))
         diary = stack.enter_context(closing(Diary(folder, journal, logs, Path(options.output).stem)))
         run, outcome = _trained(options, data, initial, diary, progress)
+        for name in _unmeasured(run, outcome):
+            progress.warn(f"No validation chip shows {name}: how well the model tells it is not known.")
         facts = _facts(options, data, initial, run, outcome, diary)
         write_model(run.trainer.averaged, facts, model_path)
         write_history(diary.rows(run.chips, outcome), model_path.with_suffix(".csv"))
@@ -178,6 +180,13 @@ def _report(options: tasks.TrainModel, run: Run, outcome: Outcome, facts: ModelF
         command=command_line(options),
         classes=ClassFigures(facts.channels, classes.matrix, classes.by_class()) if classes else None,
     )
+
+
+def _unmeasured(run: Run, outcome: Outcome) -> list[str]:
+    """Return the classes that no validation chip shows."""
+    counts = _evaluation(outcome).counts
+    measured = counts.by_class() if isinstance(counts, ClassCounts) else run.targets.shown
+    return [name for name in run.targets.shown if name not in measured]
 
 
 def _evaluation(outcome: Outcome) -> Evaluation:
