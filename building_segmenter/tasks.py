@@ -650,12 +650,21 @@ class PolygonizeMask(Task):
     output: str = required(
         "polygons-output", "Polygons", "Outlines with score and ground area.", suffixes=VECTOR_SUFFIXES
     )
-    band: int = option(1, "integer", "Band", "Band to read.", minimum=1, maximum=65535)
+    band: int | None = option(
+        None,
+        "integer",
+        "Band",
+        "Band to read. Empty: the first; of a raster of several classes (land cover) all, and polygons get the fields"
+        " class and class_name.",
+        minimum=1,
+        maximum=65535,
+    )
     threshold: float = option(
         0.5,
         "fraction",
         "Threshold",
-        "Probability from which a pixel is inside. Not used with Value.",
+        "Probability from which a pixel is inside. Not used with Value, nor for several classes: each of these is where"
+        " it is the most probable.",
         minimum=0.0,
         maximum=1.0,
     )

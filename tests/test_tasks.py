@@ -29,8 +29,9 @@ def test_a_request_builds_the_same_task(name):
 
 
 def test_empty_values_stand_for_the_default():
-    task = tasks.build_task("polygonize", {"input": "a", "output": "b", "threshold": None, "value": "", "band": None})
-    assert (task.threshold, task.value, task.band) == (0.5, None, 1)
+    empty = {"threshold": None, "value": "", "min_area": None}
+    task = tasks.build_task("polygonize", {"input": "a", "output": "b", **empty})
+    assert (task.threshold, task.value, task.min_area) == (0.5, None, 4.0)
 
 
 @pytest.mark.parametrize(

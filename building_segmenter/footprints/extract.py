@@ -28,7 +28,9 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
 
     The steps are those of `segment`, `polygonize` and `regularize`; the probability raster is scratch unless the
     user names a place for it. Regions that the model's contacts part into buildings which touch are regularized piece
-    by piece, and together only where shared walls are asked for.
+    by piece, and together only where shared walls are asked for. A model of several classes gives polygons of each
+    class, with `class` and `class_name`, regularized each by itself: boundaries that classes have in common part within
+    the tolerance (those of `polygonize` do not).
 
     Returns:
         `output`, `features`, `regularized`, `kept` (outlines that stayed as predicted), `tolerance`, `threshold`
@@ -59,6 +61,10 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
         )
         progress.update(0.99, "Writing")
         write_polygons(footprints, options.output)
+    if "class" in footprints:
+        progress.log(
+            "Polygons of all classes were regularized each by itself; Polygonize mask keeps common boundaries."
+        )
     kept = int((footprints["status"] == 1).sum())
     progress.log(
         f"{len(footprints)} footprints at threshold {threshold:.2f}: {len(footprints) - kept} regularized within"

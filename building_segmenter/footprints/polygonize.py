@@ -15,6 +15,7 @@ from rasterio.io import DatasetReader
 
 from building_segmenter import tasks
 from building_segmenter.errors import MissingCrsError
+from building_segmenter.footprints.class_polygons import ClassBand, class_bands_of, class_outlines
 from building_segmenter.footprints.contours.field import Field, excess_bands, field_of
 from building_segmenter.footprints.contours.nesting import Outlines, nested
 from building_segmenter.footprints.contours.rings import contour_rings
@@ -56,7 +57,7 @@ def polygonize_mask(options: tasks.PolygonizeMask, progress: Progress) -> dict[s
 def polygonize_raster(
     path: str,
     *,
-    band: int = 1,
+    band: int | None = None,
     threshold: float = 0.5,
     value: int | None = None,
     min_area: float = 4.0,
@@ -75,7 +76,9 @@ def polygonize_raster(
     Args:
         path: Raster of probabilities (floats 0..1, or integers with a GDAL scale) or an integer mask; any affine
             georeference.
-        band: Band, counted from 1.
+        band: Band, counted from 1. None: the first; of a raster whose bands carry CLASS_VALUE tags, all those: each
+            class is then traced where it is more probable than every other and than the background, the threshold is
+            not used, and neighbours have their boundary in common (see `class_outlines`).
         threshold: Probability from which a pixel is inside (0..1); not used for masks.
         value: The stored value that is inside in a mask. None: probabilities, or, for integers without a scale, a
             mask of every value but 0.
@@ -87,7 +90,8 @@ def polygonize_raster(
 
     Returns:
         Valid polygons in the raster's CRS, with `score` (mean probability of the pixels inside, 0..100; 100 for a
-        mask), `area_m2`, `perim_m` (holes included) and `vertices`. Their order follows the rows of the raster.
+        mask), `area_m2`, `perim_m` (holes included) and `vertices`; those of classes begin with `class`, its value,
+        and `class_name`. Their order follows the rows of the raster.
 
     Raises:
         InputNotFoundError: There is no such raster.
@@ -131,7 +135,7 @@ class Traced:
 def trace_raster(
     path: str,
     *,
-    band: int = 1,
+    band: int | None = None,
     threshold: float = 0.5,
     value: int | None = None,
     min_area: float = 4.0,
@@ -144,11 +148,15 @@ def trace_raster(
     progress = progress or Progress()
     with open_raster(path, "raster") as dataset:
         _check_crs(dataset, ground)
-        field = field_of(dataset, band, threshold, value)
-        if field.is_mask and threshold != tasks.default_of(tasks.PolygonizeMask, "threshold"):
-            progress.warn(f"THRESHOLD is not used: band {band} of {dataset.name} is read as a mask.")
-        splitter = _splitter(dataset, field, split, ground)
-        batches = list(polygon_batches(dataset, field, min_area, min_hole_area, ground, progress, splitter))
+        classes = class_bands_of(dataset) if band is None and value is None else ()
+        if classes:
+            batches = list(_class_batches(dataset, classes, min_area, min_hole_area, ground, progress))
+        else:
+            field = field_of(dataset, band or 1, threshold, value)
+            if field.is_mask and threshold != tasks.default_of(tasks.PolygonizeMask, "threshold"):
+                progress.warn(f"THRESHOLD is not used: band {field.band} of {dataset.name} is read as a mask.")
+            splitter = _splitter(dataset, field, split, ground)
+            batches = list(polygon_batches(dataset, field, min_area, min_hole_area, ground, progress, splitter))
     polygons = geopandas.GeoDataFrame(pd.concat([batch.polygons for batch in batches], ignore_index=True))
     traced = Traced(polygons, np.concatenate([batch.regions for batch in batches]))
     if len(polygons) == 0:
@@ -186,6 +194,26 @@ def polygon_batches(
             regions = regions[places]
         polygons = _features(outlines, dataset, field)
         yield Traced(polygons, regions[polygons.index])
+
+
+def _class_batches(
+    dataset: DatasetReader,
+    classes: tuple[ClassBand, ...],
+    min_area: float,
+    min_hole_area: float,
+    ground: GroundFrame | None,
+    progress: Progress,
+) -> Iterator[Traced]:
+    """Give the polygons of classes, class after class; each is a region of its own."""
+    first = 0
+    measure = ground_measure(dataset, ground)
+    for one, outlines in class_outlines(dataset, classes, measure, min_area, min_hole_area, progress):
+        field = Field(one.band, None, 0.0, level=0.0)
+        polygons = _features(outlines, dataset, field)
+        polygons.insert(0, "class", np.full(len(polygons), one.value, np.int32))
+        polygons.insert(1, "class_name", np.full(len(polygons), one.name, object))
+        yield Traced(polygons, np.arange(first, first + len(polygons)))
+        first += len(polygons)
 
 
 def _splitter(

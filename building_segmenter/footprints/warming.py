@@ -16,7 +16,7 @@ from building_segmenter.progress import Progress
 
 
 def compile_kernels(progress: Progress) -> None:
-    """Compile the kernels of regularization and of the export of chips into the user's cache folder, or find them there.
+    """Compile the kernels of regularization and of chips' export into the user's cache folder, or find them there.
 
     A minute or two the first time, then about a second. What runs is a tiny layer, with all methods and with what
     looks at neighbours.

@@ -164,3 +164,37 @@ def test_touching_buildings_come_apart_unless_asked_not_to(extract, write_image,
     one, other = shared.geometry
     assert shapely.coverage_is_valid([one, other])
     assert one.intersection(other).length == pytest.approx(140 * 0.15 * 1.0, rel=0.05)
+
+
+def test_a_model_of_several_classes_gives_polygons_of_each(extract, write_image, bright_model, tmp_path):
+    import dataclasses
+
+    import keras
+
+    from building_segmenter.networks.facts import UNUSED_THRESHOLD
+    from building_segmenter.networks.model_file import load_model, save_model
+
+    _, facts = load_model(bright_model)
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(3, 1, activation="softmax")(inputs))
+    # Red is a building, green a road, neither is background.
+    weights = np.zeros((1, 1, 3, 3), np.float32)
+    weights[0, 0, 0, 1] = weights[0, 0, 1, 2] = 0.1
+    model.set_weights([weights, np.array([14.0, 0.0, 0.0], np.float32)])
+    classes = ({"value": 1, "name": "building"}, {"value": 7, "name": "road"})
+    path = tmp_path / "classes.keras"
+    channels = ("background", "building", "road")
+    facts = dataclasses.replace(
+        facts, channels=channels, classes=classes, activation="softmax", threshold=UNUSED_THRESHOLD
+    )
+    save_model(model, facts, path)
+    image = np.full((300, 400, 3), 40, np.uint8)
+    image[60:200, 50:190, 0] = 240
+    image[60:200, 190:330, 1] = 240
+    layer, result, sink = extract(write_image(image), model=str(path))
+    assert result["features"] == 2
+    assert list(layer.columns) == ["class", "class_name", *FIELDS]
+    assert list(zip(layer["class"], layer["class_name"], strict=True)) == [(1, "building"), (7, "road")]
+    assert (layer["status"] == 0).all()
+    assert layer["area_m2"].tolist() == pytest.approx([140 * 140 * 0.15**2] * 2, rel=0.02)
+    assert any("each by itself" in line for line in sink.logs)

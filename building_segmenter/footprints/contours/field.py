@@ -135,6 +135,46 @@ def excess_bands(dataset: DatasetReader, field: Field, progress: Progress) -> It
     progress.update(1.0, "Tracing outlines")
 
 
+def class_bands(dataset: DatasetReader, bands: tuple[int, ...], progress: Progress) -> Iterator[Excess]:
+    """Read the probabilities of classes from top to bottom.
+
+    Args:
+        dataset: One band for each class, floats or integers with a scale; what the classes leave is the background.
+        bands: The bands, counted from 1.
+        progress: Told how far it is.
+
+    Yields:
+        Arrays (1 + bands, rows, width) of probabilities, that of the background first; NaN where any is nodata.
+        Memory as for `excess_bands`, for each band.
+
+    Raises:
+        InputUnreadableError: Reading breaks off; names the rows.
+        CancelledError: The user asked to stop.
+    """
+    fields = [Field(band, None, *_stored_zero(dataset, band)) for band in bands]
+    height, width = dataset.shape
+    rows = max(1, _rows_per_read(dataset, bands[0]) // len(bands))
+    rows_per_band = max(1, _BAND_PIXELS // (width * len(bands)))
+    for first in range(0, height, rows):
+        progress.update(first / height, "Tracing outlines")
+        stored = [_read(dataset, band, first, min(first + rows, height)) for band in bands]
+        for top in range(0, len(stored[0][0]), rows_per_band):
+            part = slice(top, top + rows_per_band)
+            planes = np.stack([
+                field.excess(values[part], None if valid is None else valid[part])
+                for field, (values, valid) in zip(fields, stored, strict=True)
+            ])  # fmt: skip
+            planes[:, np.isnan(planes).any(axis=0)] = np.nan
+            yield np.concatenate([np.maximum(1 - planes.sum(axis=0, keepdims=True), 0), planes])
+    progress.update(1.0, "Tracing outlines")
+
+
+def _stored_zero(dataset: DatasetReader, band: int) -> tuple[float, float, float]:
+    """Return the stored value of probability 0, the probability of one stored unit, and 0 as the level."""
+    scale = float(dataset.scales[band - 1]) or 1.0
+    return -float(dataset.offsets[band - 1]) / scale, scale, 0.0
+
+
 def _between_integers(number: float, scale: float) -> float:
     # A scale such as 1/254 is not exact: without the hair's breadth k/254 would for some k become k + 1.
     hair = 1e-6

@@ -30,7 +30,7 @@ EXCESS_STEP = 2.0**-20
 PAD = 2
 
 # A vertex keeps this far from pixel centres (in excess), so that outlines never touch there, also after rounding.
-_LEAST_EXCESS = 1e-4
+LEAST_EXCESS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def band_segments(bands: Iterable[Excess], height: int) -> Iterator[Segments]:
         between the last row and the raster's edge.
     """
     row = 0
-    for excess in _padded(bands):
+    for excess in padded(bands):
         yield _segments(excess, row, height)
         row += len(excess) - 1
 
@@ -70,41 +70,45 @@ def row_of(key: Floats, width: int) -> Floats:
     return np.floor(key / (2 * (width + 2 * PAD)))
 
 
-def _padded(bands: Iterable[Excess]) -> Iterator[Excess]:
+def padded(bands: Iterable[Excess]) -> Iterator[Excess]:
+    """Give each band (..., rows, width) with the margin of two pixels and the last row of the one before."""
     above: Excess | None = None
     for band in bands:
-        if len(band) == 0:
+        if band.shape[-2] == 0:
             continue
-        sides = np.pad(band, ((0, 0), (1, 1)), "edge")
-        sides = np.pad(sides, ((0, 0), (1, 1)), constant_values=np.nan)
+        flat = [(0, 0)] * (band.ndim - 1)
+        sides = np.pad(band, [*flat, (1, 1)], "edge")
+        sides = np.pad(sides, [*flat, (1, 1)], constant_values=np.nan)
         if above is None:
-            above = np.vstack([np.full_like(sides[:1], np.nan), sides[:1]])
-        joined = np.vstack([above, sides])
-        yield joined
-        above = joined[-1:]
+            first = sides[..., :1, :]
+            above = np.concatenate([np.full_like(first, np.nan), first], axis=-2)
+        together = np.concatenate([above, sides], axis=-2)
+        yield together
+        above = together[..., -1:, :]
     if above is not None:
-        yield np.vstack([above, above, np.full_like(above, np.nan)])
+        yield np.concatenate([above, above, np.full_like(above, np.nan)], axis=-2)
 
 
 def _segments(excess: Excess, first_row: int, height: int) -> Segments:
     width = excess.shape[1]
     flat = excess.ravel()
     inside = flat >= 0
-    within, outside = _crossings(inside, width)
-    ahead = _heading(outside - within, width)
+    within, outside = crossings(inside, width)
+    ahead = heading(outside - within, width)
     stays = (within + ahead >= 0) & (within + ahead < flat.size)
     within, outside, ahead = within[stays], outside[stays], ahead[stays]
-    order = np.argsort(_keys(within, outside, width))
+    order = np.argsort(keys_of(within, outside, width))
     within, outside, ahead = within[order], outside[order], ahead[order]
     base = 2 * first_row * width
-    keys = _keys(within, outside, width) + base
-    next_key = _keys(*_next(flat, inside, within, outside, ahead), width) + base
+    keys = keys_of(within, outside, width) + base
+    next_key = keys_of(*_next(flat, inside, within, outside, ahead), width) + base
     x, y = _positions(excess, within, outside, first_row, height)
-    vertices = np.column_stack([keys, x, y, *_row_sums(excess, within, outside, first_row, height)])
-    return Segments(vertices.astype(np.float64, copy=False), next_key, _indices_of(next_key, keys))
+    vertices = np.column_stack([keys, x, y, *row_sums(excess, within, outside, first_row, height)])
+    return Segments(vertices.astype(np.float64, copy=False), next_key, indices_of(next_key, keys))
 
 
-def _crossings(inside: NDArray[np.bool_], width: int) -> tuple[Indices, Indices]:
+def crossings(inside: NDArray[np.bool_], width: int) -> tuple[Indices, Indices]:
+    """Return the flat places of the pixels, inside and outside, of each pair that an outline passes between."""
     # The first and last column are outside, so that flat neighbours across a line's end never differ.
     beside = np.flatnonzero(inside[:-1] != inside[1:])
     below = np.flatnonzero(inside[:-width] != inside[width:])
@@ -114,13 +118,15 @@ def _crossings(inside: NDArray[np.bool_], width: int) -> tuple[Indices, Indices]
     return np.where(forward, first, second), np.where(forward, second, first)
 
 
-def _heading(across: Indices, width: int) -> Indices:
+def heading(across: Indices, width: int) -> Indices:
+    """Return the step along the outline from the step across it."""
     # A quarter turn to the left of the step from the pixel inside to the one outside.
     heading: Indices = np.where(np.abs(across) == 1, -across * width, np.sign(across))
     return heading
 
 
-def _keys(within: Indices, outside: Indices, width: int) -> Indices:
+def keys_of(within: Indices, outside: Indices, width: int) -> Indices:
+    """Return a number for each pair of neighbours, in the order of rows and columns."""
     keys: Indices = 2 * np.minimum(within, outside) + (np.abs(outside - within) == width)
     return keys
 
@@ -144,7 +150,7 @@ def _next(
 
 def _away(excess: Excess) -> Floats:
     wide = excess.astype(np.float64)
-    return np.where(wide >= 0, np.maximum(wide, _LEAST_EXCESS), np.minimum(wide, -_LEAST_EXCESS))
+    return np.where(wide >= 0, np.maximum(wide, LEAST_EXCESS), np.minimum(wide, -LEAST_EXCESS))
 
 
 def _positions(excess: Excess, within: Indices, outside: Indices, first_row: int, height: int) -> tuple[Floats, Floats]:
@@ -155,16 +161,17 @@ def _positions(excess: Excess, within: Indices, outside: Indices, first_row: int
     share[np.isnan(share)] = 0.5
     row, column = np.divmod(within, width)
     next_row, next_column = np.divmod(outside, width)
-    x, y = _centre(column, width - 2 * PAD), _centre(row + first_row, height)
-    to_x, to_y = _centre(next_column, width - 2 * PAD), _centre(next_row + first_row, height)
+    x, y = centre(column, width - 2 * PAD), centre(row + first_row, height)
+    to_x, to_y = centre(next_column, width - 2 * PAD), centre(next_row + first_row, height)
     return x + share * (to_x - x), y + share * (to_y - y)
 
 
-def _centre(padded_index: Indices, length: int) -> Floats:
+def centre(padded_index: Indices, length: int) -> Floats:
+    """Return where the middle of a pixel of the padded field lies along one axis, in pixels from the raster's edge."""
     return np.clip(padded_index - (PAD - 0.5), 0.0, length)
 
 
-def _row_sums(excess: Excess, within: Indices, outside: Indices, first_row: int, height: int) -> tuple[Floats, Floats]:
+def row_sums(excess: Excess, within: Indices, outside: Indices, first_row: int, height: int) -> tuple[Floats, Floats]:
     """Return each vertex' share of the excess and pixel count of its ring.
 
     In a row a ring holds the pixels between its crossings, so the sum over the ring is the sum of the row's running
@@ -182,7 +189,8 @@ def _row_sums(excess: Excess, within: Indices, outside: Indices, first_row: int,
     return sign * sums, (sign * counts).astype(np.float64)
 
 
-def _indices_of(wanted: Indices, keys: Indices) -> Indices:
+def indices_of(wanted: Indices, keys: Indices) -> Indices:
+    """Return the places of numbers among ascending ones, -1 for those that are not among them."""
     if len(keys) == 0:
         return np.zeros(0, np.int64)
     found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

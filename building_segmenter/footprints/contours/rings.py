@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,14 @@ from building_segmenter.footprints.contours.marching import (
     Excess,
     Floats,
     Indices,
+    Segments,
     X,
     Y,
     band_segments,
     row_of,
 )
+
+Trace = Callable[[Iterable[Excess], int], Iterator[Segments]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class _Path:
     parts: list[Floats]
 
 
-def contour_rings(bands: Iterable[Excess], shape: tuple[int, int]) -> Iterator[Rings]:
+def contour_rings(bands: Iterable[Excess], shape: tuple[int, int], trace: Trace = band_segments) -> Iterator[Rings]:
     """Trace the outlines of a field and give each ring as soon as it is closed.
 
     What is given does not depend on how the field is cut into bands, and neither does its order; only the grouping
@@ -86,13 +89,14 @@ def contour_rings(bands: Iterable[Excess], shape: tuple[int, int]) -> Iterator[R
         bands: Arrays (rows, width) of excess over the level that follow each other from the top: inside is
             `excess >= 0`, NaN is nodata.
         shape: Rows and columns of the whole field.
+        trace: What finds the segments in bands; other tracers take other bands.
 
     Yields:
         The rings that end in each band, possibly none. A hole always comes before the shell around it.
     """
     opened: dict[int, _Path] = {}
     ending: dict[int, _Path] = {}
-    for segments in band_segments(bands, shape[0]):
+    for segments in trace(bands, shape[0]):
         order, starts, closed = _chains(segments.next_index)
         vertices = segments.vertices[order]
         ends = np.append(starts[1:], len(order))

@@ -20,6 +20,10 @@ It does in one run what Segment raster, Polygonize mask and Regularize footprint
 model gives every pixel the probability of a building, outlines are drawn at the threshold, and each is straightened
 within the tolerance. The image may be of any size, and in any CRS: lengths and areas are metres on the ground.
 
+Buildings that touch are parted where the model sees their contact. Each is then straightened by itself, so that walls
+of neighbours may lie a little apart or over each other; Keep shared walls gives them one common wall, which takes long
+in dense old towns.
+
 The image should look like what the model was trained with, above all in its ground pixel, to which it is resampled.
 The model shipped with the plugin works on colour images (red, green, blue).
 
