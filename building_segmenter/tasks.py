@@ -553,7 +553,7 @@ class PredictionTask(Task):
 
 @dataclass(frozen=True)
 class SegmentRaster(PredictionTask):
-    """Predict the probability of buildings for every pixel of an image."""
+    """Predict the probability of buildings, or of each class of a model of several, for every pixel of an image."""
 
 
 _REGULARIZE_METHODS = ("right-angles", "right-angles-and-diagonals", "any-angle", "circle", "auto")

@@ -23,6 +23,9 @@ from qgis.PyQt.QtGui import QColor
 _REGULARIZED = {"color": "46,134,193,70", "outline_color": "#1b4f72", "outline_width": "0.4"}
 _KEPT = {"color": "230,126,34,90", "outline_color": "#a04000", "outline_width": "0.4"}
 
+# About the golden section: neighbours in the list differ most.
+_HUE_STEP = 0.382
+
 _alive: dict[str, QgsProcessingLayerPostProcessorInterface] = {}
 
 
@@ -64,6 +67,8 @@ def apply_style(layer: Any) -> None:
 
 def _footprints(layer: QgsVectorLayer) -> Any:
     regularized, kept = QgsFillSymbol.createSimple(_REGULARIZED), QgsFillSymbol.createSimple(_KEPT)
+    if layer.fields().indexOf("class_name") >= 0:
+        return _classes(layer)
     if layer.fields().indexOf("status") < 0:
         return QgsSingleSymbolRenderer(regularized)
     categories = [
@@ -71,6 +76,17 @@ def _footprints(layer: QgsVectorLayer) -> Any:
         QgsRendererCategory(1, kept, "Original kept"),
     ]
     return QgsCategorizedSymbolRenderer("status", categories)
+
+
+def _classes(layer: QgsVectorLayer) -> QgsCategorizedSymbolRenderer:
+    """Give every class of land cover a colour."""
+    names = sorted(map(str, layer.uniqueValues(layer.fields().indexOf("class_name"))))
+    categories = []
+    for number, name in enumerate(names):
+        colour = QColor.fromHsvF(number * _HUE_STEP % 1.0, 0.75, 0.85)
+        fill = {"color": "{},{},{},110".format(*colour.getRgb()[:3]), "outline_color": colour.darker(180).name()}
+        categories.append(QgsRendererCategory(name, QgsFillSymbol.createSimple(fill), name))
+    return QgsCategorizedSymbolRenderer("class_name", categories)
 
 
 def _probabilities(layer: QgsRasterLayer) -> QgsSingleBandPseudoColorRenderer:

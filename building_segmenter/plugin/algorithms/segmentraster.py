@@ -19,5 +19,8 @@ Runs a trained model over an image and writes the probability of a building for 
 The result is a GeoTIFF at the model's ground pixel: 0 to 254 with the scale 1/254, so that QGIS shows 0 to 1; 255 is
 nodata. Tiles overlap and are blended, so that no seams show. The image may be larger than the memory.
 
+A model of several classes, such as land cover, gives a band for each of them, named as the class; what the bands lack
+to 1 is background.
+
 Polygonize mask makes outlines of it, at any threshold, without running the model again.
 """

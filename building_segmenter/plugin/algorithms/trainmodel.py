@@ -20,6 +20,9 @@ The backbone, which has seen many images, is kept as it is for the first epochs 
 layers learn together. The model of the epoch that was best on the validation ground is kept. Beside the model, a
 table and a report with curves and sample predictions are written.
 
+Chips exported with a class field can also teach several classes at once, such as roofs, water and trees: set Classes
+to separate. Otherwise objects of any class are buildings.
+
 A stopped training, even one that was killed, goes on from its last finished epoch when it is started again with the
 same inputs and settings; until then its state lies in a folder beside the model whose name ends in .partial.
 
