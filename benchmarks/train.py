@@ -118,6 +118,8 @@ class Turns(SilentSink):
         if ", batch " in stage:
             self._times.append(time.process_time())
 
+    place = None
+
     def restore(self, chips, trainer):
         from building_segmenter.training.loop import Outcome
 

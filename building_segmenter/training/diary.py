@@ -39,6 +39,11 @@ class Diary:
         self._writers: dict[int, TensorBoardLog] = {}
 
     @property
+    def place(self) -> Path | None:
+        """The folder that a stopped run leaves; None: nothing is kept."""
+        return self._folder.parent if self._folder else None
+
+    @property
     def points(self) -> list[dict[str, Any]]:
         """The finished trainings of a learning curve: `chips`, `iou`, `best_epoch`, `epochs`."""
         return [entry["point"] for entry in self._journal.done if "point" in entry]
@@ -71,8 +76,7 @@ class Diary:
 
     def finish(self, chips: int, outcome: Outcome) -> None:
         """Write down a training of a learning curve that is not the last; its state is no longer needed."""
-        best = outcome.history[outcome.best_epoch - 1]
-        self._journal.add({"point": curve_point(chips, outcome, best["val_iou"]), "history": outcome.history})
+        self._journal.add({"point": curve_point(chips, outcome), "history": outcome.history})
         if self._folder is not None:
             shutil.rmtree(self._place(chips))
 
@@ -90,9 +94,10 @@ class Diary:
         return self._folder / f"{chips}-chips"
 
 
-def curve_point(chips: int, outcome: Outcome, iou: float) -> dict[str, Any]:
+def curve_point(chips: int, outcome: Outcome) -> dict[str, Any]:
     """Return a point of a learning curve."""
-    return {"chips": chips, "iou": round(iou, 4), "best_epoch": outcome.best_epoch, "epochs": len(outcome.history)}
+    iou = round(outcome.best_iou, 4)
+    return {"chips": chips, "iou": iou, "best_epoch": outcome.best_epoch, "epochs": len(outcome.history)}
 
 
 def work_of(options: tasks.TrainModel) -> dict[str, Any]:

@@ -62,9 +62,14 @@ class Outcome:
     evaluation: Evaluation | None = None
     best_weights: list[NDArray[Any]] = field(default_factory=list, repr=False)
 
+    @property
+    def best_iou(self) -> float:
+        """Validation IoU of the best epoch; -1 before the first."""
+        return float(self.history[self.best_epoch - 1]["val_iou"]) if self.best_epoch else -1.0
+
     def add(self, row: dict[str, Any], evaluation: Evaluation, weights: Callable[[], list[NDArray[Any]]]) -> None:
         """Add an epoch, and take its weights if it is the best so far."""
-        best = self.history[self.best_epoch - 1]["val_iou"] if self.best_epoch else -1.0
+        best = self.best_iou
         self.history.append(row)
         if row["val_iou"] > best:
             self.best_epoch, self.evaluation, self.best_weights = len(self.history), evaluation, weights()

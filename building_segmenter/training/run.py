@@ -22,7 +22,7 @@ from building_segmenter.training.initial import initial_networks
 from building_segmenter.training.loop import Outcome, Plan, Trainer
 from building_segmenter.training.memory import available_bytes, check_memory, peak_bytes
 from building_segmenter.training.pipeline import ChipStore, epoch_batches, find_shown
-from building_segmenter.training.sampling import kinds_of
+from building_segmenter.training.sampling import Kinds, kinds_of
 from building_segmenter.training.starting import new_networks
 from building_segmenter.training.targets import BUILDING, Targets, targets_of
 
@@ -72,6 +72,7 @@ class Run:
             start.backbone_share,
         )
         self.trainer = Trainer(start.model, start.averaged, plan, self.targets.activation)
+        self.initial_iou: float | None = None
 
     def train(self, diary: Diary) -> Outcome:
         """Train to the end, from where a stopped run left it.
@@ -83,43 +84,63 @@ class Run:
             OutOfMemoryError: A step does not fit into memory.
             CancelledError: The caller asked to stop.
         """
-        data, store = self._data, self._store
-        shown = find_shown(data, store, self.targets, self._progress.part(0.0, 0.01))
-        chips_with = np.concatenate(shown).sum(axis=0)
-        for name in (name for name, chips in zip(self.targets.shown, chips_with, strict=True) if not chips):
-            self._progress.warn(f"No training chip shows {_a(name)}: the model will find none.")
-        kinds = kinds_of(shown)
-        self._progress.log(
-            f"{self.chips} training chips, {sum(map(np.count_nonzero, kinds))} of them with {_all(self.targets)};"
-            f" {len(data.validation)} validation chips; crop {self.crop} px, {self._steps} batches an epoch."
-        )
+        kinds = self._kinds()
         self._check_memory()
-
-        def batches(epoch: int, steps: int, vary: bool) -> Any:
-            return epoch_batches(
-                data,
-                store,
-                kinds,
-                (self.start.scale, self.start.offset),
-                crop=self.crop,
-                batch_size=self._options.batch_size,
-                steps=steps,
-                vary=vary,
-                seed=(self._options.seed, epoch),
-            )
-
-        typical = [images for images, _ in batches(0, _TYPICAL_BATCHES, False)]
+        self.initial_iou = self._measured_before()
+        typical = [images for images, _ in self._batches(kinds, 0, _TYPICAL_BATCHES, vary=False)]
         varied = self._options.augmentation == "default"
         outcome = diary.restore(self.chips, self.trainer)
+        if diary.place is not None:
+            # Said now: who is stopped in the middle of a long step has no time to say it.
+            self._progress.log(f"Finished epochs are kept in {diary.place}: a stopped run goes on from there.")
         self.trainer.fit(
-            lambda epoch: batches(epoch, self._steps, varied),
+            lambda epoch: self._batches(kinds, epoch, self._steps, vary=varied),
             typical,
             self._validate,
             self._progress.part(0.01, 0.99),
             outcome,
             lambda outcome: diary.keep(self.chips, self.trainer, outcome),
         )
+        if self.initial_iou is not None and outcome.best_iou <= self.initial_iou:
+            self._progress.warn(
+                f"Training did not better the initial model on the validation chips: IoU {outcome.best_iou:.4f} after"
+                f" {self.initial_iou:.4f}."
+            )
         return outcome
+
+    def _kinds(self) -> Kinds:
+        """Read all training chips, tell the user what they show, and return the kind of each."""
+        shown = find_shown(self._data, self._store, self.targets, self._progress.part(0.0, 0.01))
+        chips_with = np.concatenate(shown).sum(axis=0)
+        for name in (name for name, chips in zip(self.targets.shown, chips_with, strict=True) if not chips):
+            self._progress.warn(f"No training chip shows {_a(name)}: the model will find none.")
+        kinds = kinds_of(shown)
+        self._progress.log(
+            f"{self.chips} training chips, {sum(map(np.count_nonzero, kinds))} of them with {_all(self.targets)};"
+            f" {len(self._data.validation)} validation chips; crop {self.crop} px, {self._steps} batches an epoch."
+        )
+        return kinds
+
+    def _measured_before(self) -> float | None:
+        """Return the validation IoU that an initial model has before it is trained; None for a new network."""
+        if not self._options.initial_model:
+            return None
+        iou = float(self._validate().counts.summary()["iou"])
+        self._progress.log(f"The initial model has an IoU of {iou:.4f} on the validation chips.")
+        return iou
+
+    def _batches(self, kinds: Kinds, epoch: int, steps: int, *, vary: bool) -> Any:
+        return epoch_batches(
+            self._data,
+            self._store,
+            kinds,
+            (self.start.scale, self.start.offset),
+            crop=self.crop,
+            batch_size=self._options.batch_size,
+            steps=steps,
+            vary=vary,
+            seed=(self._options.seed, epoch),
+        )
 
     def _check_memory(self) -> None:
         shape = self._options.batch_size, self.crop, self.crop

@@ -129,9 +129,10 @@ def _facts(
         "head_epochs": start.head_epochs,
         "learning_rate": start.learning_rate,
     }
+    if run.initial_iou is not None:
+        told["initial_iou"] = round(run.initial_iou, 4)
     if diary.points:
-        last = curve_point(run.chips, outcome, outcome.history[outcome.best_epoch - 1]["val_iou"])
-        told["learning_curve"] = [*diary.points, last]
+        told["learning_curve"] = [*diary.points, curve_point(run.chips, outcome)]
     credits = [initial.credits if initial else "", *(getattr(one, "credits", "") for one in data.datasets)]
     return ModelFacts(
         name=Path(options.output).stem,
@@ -141,7 +142,7 @@ def _facts(
         scale=start.scale,
         offset=start.offset,
         gsd=data.gsd,
-        tile_size=int(np.clip(data.tile_size // 16 * 16, *_TILE_SIZES)),
+        tile_size=initial.tile_size if initial else int(np.clip(data.tile_size // 16 * 16, *_TILE_SIZES)),
         channels=start.channels,
         classes=run.targets.classes or tuple(dict(one) for one in data.datasets[0].classes),
         threshold=threshold,

@@ -155,6 +155,11 @@ def test_model_goes_on_from_another_at_its_ground_pixel(runs, folder):
     assert tuned.gsd == first.gsd == pytest.approx(0.2)
     assert (tuned.scale, tuned.offset, tuned.bands) == (first.scale, first.offset, first.bands)
     assert tuned.pretrained_source == "the model first"
+    assert tuned.tile_size == first.tile_size
+    (told,) = (line for line in runs["tuned"]["logs"] if "The initial model has an IoU of" in line)
+    assert f"{tuned.training['initial_iou']:.4f}" in told
+    # Houses of the same kind, drawn with another seed: the model knows them before it is trained on them.
+    assert tuned.training["initial_iou"] > 0.3
     assert [row["phase"] for row in history(folder / "tuned.csv")] == ["all"]
     # Chips of 64 px at 0.14 m become 45 px at 0.2 m, so pieces have 32 px.
     assert any("crop 32 px" in line for line in runs["tuned"]["logs"])
