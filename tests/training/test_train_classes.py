@@ -1,4 +1,4 @@
-"""Land cover from polygons with classes to a raster of classes, on drawn scenes with exact truth.
+"""Land cover from polygons with classes to a raster and polygons of classes, on drawn scenes with exact truth.
 
 A network without pretrained weights trains for a minute on one scene, and is measured on another.
 """
@@ -10,12 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 
 from building_segmenter import tasks
 from building_segmenter.chips.export import export_chips
+from building_segmenter.footprints.polygonize import polygonize_mask
 from building_segmenter.inference.segment import segment_raster
 from building_segmenter.networks.model_file import read_facts
 from building_segmenter.progress import Progress
@@ -87,6 +90,20 @@ def test_covers_of_an_unseen_scene_are_told_apart(unseen):
     assert np.mean(found) > LEAST_MEAN_IOU, found
     # Water is a twenty-fifth of the ground, and not voted down.
     assert found[COVERS.index("water")] > 0.5, found
+
+
+def test_polygons_of_each_class_cover_what_was_drawn(unseen, folder):
+    raster = unseen[1]
+    output = folder / "classes.gpkg"
+    polygonize_mask(tasks.PolygonizeMask(input=str(raster), output=str(output)), Progress())
+    found, drawn = geopandas.read_file(output), geopandas.read_file(folder / "unseen.gpkg")
+    shares = []
+    for value, name in enumerate(COVERS, start=1):
+        assert set(found["class"][found["class_name"] == name]) == {value}
+        mine = shapely.union_all(found.geometry[found["class_name"] == name])
+        truth = shapely.union_all(drawn.geometry[drawn["cover"] == name])
+        shares.append(mine.intersection(truth).area / mine.union(truth).area)
+    assert np.mean(shares) > LEAST_MEAN_IOU, shares
 
 
 def test_facts_tell_the_classes(folder):
