@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from building_segmenter.footprints.regularize.checks import crosses_itself, deviation
 from building_segmenter.compiled import kernel
+from building_segmenter.footprints.regularize.checks import crosses_itself, deviation
 from building_segmenter.footprints.regularize.direction import (
     QUARTER,
     chord_direction,
