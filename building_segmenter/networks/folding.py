@@ -49,7 +49,7 @@ class _Rewriter:
 
     def __init__(self, model: keras.Model, channels_first: bool) -> None:
         self._model, self._channels_first = model, channels_first
-        self._folded = {norm.name: before for norm in model.layers if (before := _convolution_before(norm))}
+        self._folded = {norm.name: before for norm in model.layers if (before := convolution_before(norm))}
         self._with_bias = {convolution.name for convolution in self._folded.values()}
         self._first, self._last = _layers_after(model), model.outputs[0]._keras_history.operation.name
 
@@ -122,7 +122,7 @@ def _layers_after(model: keras.Model) -> set[str]:
     }
 
 
-def _convolution_before(norm: Any) -> Any | None:
+def convolution_before(norm: Any) -> Any | None:
     """Return the convolution whose only use is this batch norm, or None."""
     if not isinstance(norm, layers.BatchNormalization) or len(norm._inbound_nodes) != 1:
         return None

@@ -18,6 +18,7 @@ from building_segmenter.networks.deeplabv3plus import OUTPUT_STRIDE, with_logits
 from building_segmenter.networks.facts import Activation
 from building_segmenter.progress import Progress
 from building_segmenter.training.evaluation import Evaluation
+from building_segmenter.training.form import training_form
 from building_segmenter.training.losses import mean_overlap, measures_of
 from building_segmenter.training.schedule import averaging_momentum, learning_rate_at
 
@@ -95,7 +96,7 @@ class Trainer:
         self._heads = [weight for weight in model.trainable_weights if id(weight) not in trunk]
         self._trunk = [weight for weight in model.trainable_weights if id(weight) in trunk]
         self._head_optimizer, self._trunk_optimizer = _optimizer(self._heads), _optimizer(self._trunk)
-        self._logits = with_logits(model)
+        self._logits = training_form(with_logits(model))
         self._pairs = list(zip(averaged.weights, model.weights, strict=True))
         self._step_heads = tf.function(lambda *batch: self._learn(*batch, whole=False))
         self._step_all = tf.function(lambda *batch: self._learn(*batch, whole=True))
