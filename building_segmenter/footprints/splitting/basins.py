@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter, label
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, label
 from skimage.segmentation import watershed
 
 from building_segmenter.footprints.splitting.joining import joined
@@ -57,9 +57,17 @@ def basins(mask: Mask, contact: NDArray[np.float32], rule: SplitRule, pixel: tup
         return None
     # Smoothing turns plateaus, as sure contacts are, into ridges, so that basins meet in their middle.
     landscape = gaussian_filter(contact, [_SMOOTH_M / pixel[1], _SMOOTH_M / pixel[0]])
-    found: Labels = watershed(landscape, markers, connectivity=_EIGHT, mask=mask)
+    found = _flooded(landscape, markers, mask)
     parts = joined(found, contact, rule.min_piece / (pixel[0] * pixel[1]))
     return parts if len(np.unique(parts[parts > 0])) > 1 else None
+
+
+def _flooded(landscape: NDArray[np.float32], markers: Labels, mask: Mask) -> Labels:
+    """Return the basins of a watershed; markers flood from their rims, since what is inside of them is theirs."""
+    between = mask & (markers == 0)
+    rims = binary_dilation(between, np.ones((3, 3))) & (markers > 0)
+    found: Labels = watershed(landscape, np.where(rims, markers, 0), connectivity=_EIGHT, mask=between | rims)
+    return np.where(markers > 0, markers, found)
 
 
 def _markers(

@@ -21,7 +21,7 @@ from building_segmenter.footprints.splitting.view import View
 from building_segmenter.progress import Progress
 
 MOST_PIXELS = 1 << 24
-"""Pixels of a region's window that are worked on at once, some 60 bytes each; of larger ones every nth is read."""
+"""Pixels of a region's window that are worked on at once, some 45 bytes each; of larger ones every nth is read."""
 
 _CONTACT = "contact"
 
