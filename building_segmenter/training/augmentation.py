@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from building_segmenter.training.datasets import IGNORE
 
-_ZOOM = (0.7, 1.4)
+_ZOOM = (0.5, 2.0)
+_AIR = 0.75
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -31,6 +32,11 @@ class Variation:
         blur: Share of the 3x3 mean that replaces a pixel; negative sharpens.
         noise: Standard deviation of the noise.
         noise_seed: Two whole numbers.
+        light: (3, 3), logarithm of the light over the piece, spread smoothly; zeros for even light.
+        haze: Share of white air before the ground.
+        coarseness: Ground pixels of the sensor in pixels of the piece, 1 or more.
+        patch: Top, left, height and width in pixels of what the next piece of the batch covers: see `mixing`.
+        style: Share of the next piece's mean and spread of the bands.
     """
 
     transform: NDArray[np.float32]
@@ -40,10 +46,16 @@ class Variation:
     blur: float
     noise: float
     noise_seed: NDArray[np.int32]
+    light: NDArray[np.float32]
+    haze: float
+    coarseness: float
+    patch: NDArray[np.int32]
+    style: float
 
 
 def draw_variation(rng: np.random.Generator, size: tuple[int, int], crop: int, bands: int) -> Variation:
     """Draw a strong variation: any rotation, flip, zoom and place, and another camera, light and air."""
+    light = 0.25 * rng.normal(size=(3, 3)) if rng.random() < 0.5 else np.zeros((3, 3))
     angle = rng.uniform(0, 2 * math.pi) if rng.random() < 0.5 else rng.integers(4) * math.pi / 2
     zoom = math.exp(rng.uniform(math.log(_ZOOM[0]), math.log(_ZOOM[1])))
     matrix, bias = _draw_colour(rng, bands)
@@ -55,6 +67,11 @@ def draw_variation(rng: np.random.Generator, size: tuple[int, int], crop: int, b
         blur=rng.uniform(-0.6, 0.9) if rng.random() < 0.4 else 0.0,
         noise=rng.uniform(0.0, 0.04) if rng.random() < 0.3 else 0.0,
         noise_seed=rng.integers(0, 2**31 - 1, 2, dtype=np.int32),
+        light=light.astype(np.float32),
+        haze=rng.uniform(0.0, 0.5) if rng.random() < 0.15 else 0.0,
+        coarseness=1.0 / rng.uniform(0.4, 0.9) if rng.random() < 0.25 else 1.0,
+        patch=_draw_patch(rng, crop) if rng.random() < 0.5 else np.zeros(4, np.int32),
+        style=rng.uniform() if rng.random() < 0.5 else 0.0,
     )
 
 
@@ -68,6 +85,11 @@ def draw_place(rng: np.random.Generator, size: tuple[int, int], crop: int, bands
         blur=0.0,
         noise=0.0,
         noise_seed=np.zeros(2, np.int32),
+        light=np.zeros((3, 3), np.float32),
+        haze=0.0,
+        coarseness=1.0,
+        patch=np.zeros(4, np.int32),
+        style=0.0,
     )
 
 
@@ -111,7 +133,10 @@ def recolour(image: Any, variation: dict[str, Any], clip: bool) -> Any:
         variation: The fields of a `Variation` as tensors.
         clip: The values of the sensor end at 0 and 1, so those of the result do too.
     """
-    mixed = tf.tensordot(image, variation["matrix"], 1) + variation["bias"]
+    lit = tf.cond(tf.reduce_any(variation["light"] != 0.0), lambda: _lit(image, variation["light"]), lambda: image)
+    hazy = lit + variation["haze"] * (_AIR - lit)
+    seen = tf.cond(variation["coarseness"] > 1.0, lambda: _coarse(hazy, variation["coarseness"]), lambda: hazy)
+    mixed = tf.tensordot(seen, variation["matrix"], 1) + variation["bias"]
     mixed = tf.cond(tf.equal(variation["gamma"], 1.0), lambda: mixed, lambda: _with_gamma(mixed, variation["gamma"]))
     mixed = tf.cond(tf.equal(variation["blur"], 0.0), lambda: mixed, lambda: _blurred(mixed, variation["blur"]))
     mixed = tf.cond(tf.equal(variation["noise"], 0.0), lambda: mixed, lambda: _noisy(mixed, variation))
@@ -152,6 +177,22 @@ def _hue_rotation(angle: float) -> NDArray[np.float64]:
         math.cos(angle) * np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * np.full((3, 3), third)
     )
     return turned
+
+
+def _draw_patch(rng: np.random.Generator, crop: int) -> NDArray[np.int32]:
+    sides = (rng.uniform(0.25, 0.65, 2) * crop).astype(np.int32)
+    corner = (rng.uniform(size=2) * (crop - sides)).astype(np.int32)
+    return np.concatenate([corner, sides])
+
+
+def _lit(image: Any, light: Any) -> Any:
+    return image * tf.exp(tf.image.resize(light[..., tf.newaxis], tf.shape(image)[:2], "bicubic"))
+
+
+def _coarse(image: Any, coarseness: Any) -> Any:
+    size = tf.shape(image)[:2]
+    small = tf.cast(tf.cast(size, tf.float32) / coarseness, tf.int32)
+    return tf.image.resize(tf.image.resize(image, small, antialias=True), size)
 
 
 def _with_gamma(image: Any, gamma: Any) -> Any:

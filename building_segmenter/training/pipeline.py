@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from building_segmenter.progress import Progress
 from building_segmenter.training import augmentation
 from building_segmenter.training.datasets import Chip, TrainingData
+from building_segmenter.training.mixing import mix
 from building_segmenter.training.sampling import Kinds, draw_epoch
 from building_segmenter.training.targets import Targets
+
+Scaling = tuple[Sequence[float], Sequence[float]]
+"""Scale and offset of each band."""
 
 CACHE_BYTES = 2 << 30
 """Chips that take less than this are kept in memory; more are read from disk each time."""
 
-_SHAPES = {"transform": (8,), "gamma": (), "blur": (), "noise": (), "noise_seed": (2,)}
+_NUMBERS = ("gamma", "blur", "noise", "haze", "coarseness", "style")
+_SHAPES = dict.fromkeys(_NUMBERS, ()) | {"transform": (8,), "noise_seed": (2,), "light": (3, 3), "patch": (4,)}
+_WHOLE_NUMBERS = ("noise_seed", "patch")
 
 
 class ChipStore:
@@ -68,7 +74,7 @@ def epoch_batches(
     data: TrainingData,
     store: ChipStore,
     kinds: Kinds,
-    scaling: tuple[Sequence[float], Sequence[float]],
+    scaling: Scaling,
     *,
     crop: int,
     batch_size: int,
@@ -103,29 +109,41 @@ def epoch_batches(
 
     planes = store.read(next(chip for chips in data.train for chip in chips))[1].shape[-1]
     batches = tf.data.Dataset.from_generator(samples, output_signature=_signature(data, planes))
-    batches = batches.map(
+    pieces = batches.map(
         lambda sample: _piece(sample, crop, data, scaling, vary), num_parallel_calls=2, deterministic=True
     )
-    return batches.batch(batch_size, drop_remainder=True).prefetch(2)
+    together = pieces.batch(batch_size, drop_remainder=True)
+    return together.map(
+        lambda images, targets, patches, styles: _finished(images, targets, patches, styles, data, scaling, vary)
+    ).prefetch(2)
 
 
 def _signature(data: TrainingData, planes: int) -> dict[str, Any]:
     shapes = _SHAPES | {"matrix": (data.bands, data.bands), "bias": (data.bands,)}
     signature = {
-        name: tf.TensorSpec(shape, tf.int32 if name == "noise_seed" else tf.float32) for name, shape in shapes.items()
+        name: tf.TensorSpec(shape, tf.int32 if name in _WHOLE_NUMBERS else tf.float32) for name, shape in shapes.items()
     }
     signature["image"] = tf.TensorSpec((None, None, data.bands), tf.as_dtype(data.dtype))
     signature["target"] = tf.TensorSpec((None, None, planes), tf.uint8)
     return signature
 
 
-def _piece(
-    sample: dict[str, Any], crop: int, data: TrainingData, scaling: tuple[Sequence[float], Sequence[float]], vary: bool
-) -> tuple[Any, Any]:
+def _piece(sample: dict[str, Any], crop: int, data: TrainingData, scaling: Scaling, vary: bool) -> tuple[Any, ...]:
+    """Return an image (crop, crop, bands), about 0..1 if varied, its labels, and what is left to do in the batch."""
     image, target = augmentation.warp(sample["image"], sample["target"], sample["transform"], crop)
     if vary:
         scale, offset = (np.array(values, np.float32) for values in scaling)
-        unit = augmentation.recolour((image * scale + offset + 1.0) / 2.0, sample, clip=data.dtype == "uint8")
-        image = (unit * 2.0 - 1.0 - offset) / scale
+        image = augmentation.recolour((image * scale + offset + 1.0) / 2.0, sample, clip=data.dtype == "uint8")
     planes = sample["target"].shape[-1]
-    return tf.ensure_shape(image, (crop, crop, data.bands)), tf.ensure_shape(target, (crop, crop, planes))
+    target = tf.ensure_shape(target, (crop, crop, planes))
+    return tf.ensure_shape(image, (crop, crop, data.bands)), target, sample["patch"], sample["style"]
+
+
+def _finished(
+    images: Any, targets: Any, patches: Any, styles: Any, data: TrainingData, scaling: Scaling, vary: bool
+) -> tuple[Any, Any]:
+    if not vary:
+        return images, targets
+    scale, offset = (np.array(values, np.float32) for values in scaling)
+    images, targets = mix(images, targets, patches, styles, clip=data.dtype == "uint8")
+    return (images * 2.0 - 1.0 - offset) / scale, targets
