@@ -445,7 +445,8 @@ class TrainModel(Task):
         "default",
         "choice",
         "Augmentation",
-        "default: flips, any rotation, scale and colour. none: chips as they are.",
+        "default: flips, any rotation, scale, colour, light and sharpness, and patches and looks of other chips."
+        " none: chips as they are.",
         choices=("default", "none"),
         advanced=True,
     )
