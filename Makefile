@@ -1,6 +1,6 @@
 # Building Segmenter. `make demo` shows it, `make test` tests it; both do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint package install lock train-default-model clean
+.PHONY: help setup demo test test-full lint package install lock train-default-model measure-default-model clean
 
 SHELL := /bin/bash
 ENGINE := .venv/bin/python
@@ -63,9 +63,14 @@ install: package ## Install the plugin into your QGIS profile (QGIS_PROFILE=fold
 lock: .venv/.made ## Renew the locked requirements
 	tools/lock.sh
 
-train-default-model: .venv/.made ## Train the shipped model from DATA=folder with BACKBONE=weights file
-	$(ENGINE) tools/train_default_model.py --data "$(or $(DATA),../shared/data)" \
-		--backbone "$(or $(BACKBONE),../shared/weights/mobilenetv2_1.0_160_notop.weights.h5)"
+train-default-model: .venv/.made ## Train the shipped model from DATA=folder with BACKBONE=weights file (LEAVE_OUT=town to leave one out)
+	$(ENGINE) -m tools.default_model.train --data "$(or $(DATA),../shared/data)" \
+		--backbone "$(or $(BACKBONE),../shared/weights/mobilenetv2_1.0_160_notop.weights.h5)" \
+		$(if $(LEAVE_OUT),--leave-out $(LEAVE_OUT))
+
+measure-default-model: .venv/.made ## Measure the shipped model on the validation blocks of DATA=folder (LEFT_OUT="town=model ..." for towns left out)
+	$(ENGINE) -m tools.default_model.measure --data "$(or $(DATA),../shared/data)" \
+		$(if $(LEFT_OUT),models/*.keras --left-out $(LEFT_OUT)) --json build/default-model/figures.json
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-qgis build dist demo/footprints.* demo/scene.tif demo/scene_truth.gpkg

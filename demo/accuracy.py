@@ -15,8 +15,6 @@ from rasterio.features import rasterize
 from building_segmenter.assessment.objects import object_accuracy
 from building_segmenter.geo.vectors import read_polygons
 
-Polygons = NDArray[np.object_]
-
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -80,7 +78,7 @@ def measure(
     )
     objects = object_accuracy(found, true, shapely.Polygon(corners), min_area_m2)
     return Accuracy(
-        pixel_iou=mask_iou(*(_mask(_polygons(layer), shape, transform) for layer in (found, true))),
+        pixel_iou=mask_iou(*(covered(layer, shape, transform) for layer in (found, true))),
         found=objects.matches.predicted_count,
         true=objects.matches.reference_count,
         matched=len(objects.matches),
@@ -95,14 +93,18 @@ def mask_iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     return int(np.count_nonzero(found & true)) / union if union else 1.0
 
 
-def _polygons(layer: geopandas.GeoDataFrame) -> Polygons:
+def covered(layer: geopandas.GeoDataFrame, shape: tuple[int, int], transform: rasterio.Affine) -> NDArray[np.bool_]:
+    """Return the pixels (height, width) whose middle a layer in the raster's CRS covers; invalid polygons are mended.
+
+    Args:
+        layer: Polygons; rows without one are passed over.
+        shape: Height and width of the raster.
+        transform: From its pixels to the layer's CRS.
+    """
     geometries = layer.geometry.dropna().to_numpy()
     made = np.where(shapely.is_valid(geometries), geometries, shapely.make_valid(geometries))
-    return np.asarray([g for g in made if g.geom_type in ("Polygon", "MultiPolygon") and not g.is_empty], object)
-
-
-def _mask(layer: Polygons, shape: tuple[int, int], transform: rasterio.Affine) -> NDArray[np.bool_]:
-    if len(layer) == 0:
+    polygons = [one for one in made if one.geom_type in ("Polygon", "MultiPolygon") and not one.is_empty]
+    if not polygons:
         return np.zeros(shape, bool)
-    mask: NDArray[np.uint8] = rasterize(layer.tolist(), out_shape=shape, transform=transform, dtype="uint8")
+    mask: NDArray[np.uint8] = rasterize(polygons, out_shape=shape, transform=transform, dtype="uint8")
     return mask.astype(bool)

@@ -1,0 +1,1 @@
+"""How the shipped model is trained and measured, for `models/README.md`."""
