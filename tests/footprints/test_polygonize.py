@@ -18,7 +18,7 @@ from building_segmenter.errors import (
     InvalidParameterError,
     MissingCrsError,
 )
-from building_segmenter.footprints import polygonize
+from building_segmenter.footprints import tracing
 from building_segmenter.footprints.polygonize import polygonize_mask, polygonize_raster
 from building_segmenter.geo.ground import scaled_frame
 from building_segmenter.progress import Progress, SilentSink
@@ -262,7 +262,7 @@ def test_blocks_and_bands_do_not_change_a_bit(tmp_path, monkeypatch, layout):
 
 def test_polygon_that_rounding_broke_is_mended():
     bow = shapely.Polygon([(0, 0), (4, 4), (4, 0), (1, 3), (0, 3)])
-    (mended,) = polygonize._repaired(np.array([bow]))
+    (mended,) = tracing._repaired(np.array([bow]))
     assert (mended.geom_type, mended.is_valid) == ("Polygon", True)
 
 
