@@ -1,7 +1,8 @@
-"""Running a network on OpenVINO: compiled once for one tile size, requests in parallel, results in order."""
+"""Running a network on OpenVINO: compiled once for one tile size, with requests in parallel."""
 
 from __future__ import annotations
 
+import queue
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from building_segmenter.errors import InvalidParameterError
+from building_segmenter.errors import InvalidParameterError, ModelError
 from building_segmenter.networks.folding import for_prediction
 
 
@@ -26,6 +27,12 @@ class TilePredictor:
         bands: Bands of a tile.
         precision: auto (bf16 where the processor has it), f32 or bf16.
         threads: Processor threads, 0 for all.
+
+    Attributes:
+        precision: f32 or bf16, as chosen.
+        device: Name of the processor.
+        runtime: Name and version of what runs the network.
+        requests: How many tiles are predicted side by side.
 
     Raises:
         InvalidParameterError: The processor has no bf16 arithmetic and `precision` asks for it.
@@ -43,31 +50,36 @@ class TilePredictor:
         compiled = core.compile_model(as_openvino(core, model, tile_size, bands), "CPU", settings)
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self.runtime = f"OpenVINO {openvino.__version__.split('-')[0]}"
-        self._queue = openvino.AsyncInferQueue(compiled)
-        self._queue.set_callback(self._take)
-        self._results: dict[int, NDArray[np.float32]] = {}
+        self.requests = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self.requests):
+            self._idle.put(compiled.create_infer_request())
 
-    def __enter__(self) -> TilePredictor:
-        """Begin a run."""
-        return self
+    def predict(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities (height, width, channels) of a tile (height, width, bands).
 
-    def __exit__(self, *_: object) -> None:
-        """Wait for tiles under way: their threads call back into Python, which must not have ended by then."""
-        self._queue.wait_all()
+        To be called from several threads at a time, by which the processor is kept busy: as many tiles as there are
+        `requests` are predicted side by side, and further callers wait.
 
-    def submit(self, number: int, tile: NDArray[np.float32]) -> None:
-        """Start a tile (height, width, bands); waits while all requests are busy."""
-        self._queue.start_async([tile[np.newaxis]], number)
-
-    def collect(self) -> dict[int, NDArray[np.float32]]:
-        """Wait for all started tiles and return their probabilities (height, width, channels) by number."""
-        self._queue.wait_all()
-        results, self._results = self._results, {}
-        return results
-
-    def _take(self, request: Any, number: int) -> None:
-        # The request's memory is used again for the next tile, so the result is copied.
-        self._results[number] = np.array(request.get_output_tensor(0).data[0], np.float32)
+        Raises:
+            ModelError: The network failed on this tile.
+        """
+        request = self._idle.get()
+        # The request reads it from here, so it has to live until the request has ended.
+        batch = np.ascontiguousarray(tile[np.newaxis])
+        try:
+            request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
+            request.start_async()
+            request.wait()
+            # The request's memory is used again for the next tile, so the result is copied.
+            return np.array(request.get_output_tensor(0).data[0], np.float32)
+        except RuntimeError as error:
+            raise ModelError(
+                f"The network failed while it was predicting: {error}",
+                "Check that there is enough memory for it, or use INFERENCE_PRECISION f32 or fewer THREADS.",
+            ) from error
+        finally:
+            self._idle.put(request)
 
 
 def as_openvino(core: openvino.Core, model: keras.Model, tile_size: int, bands: int) -> Any:

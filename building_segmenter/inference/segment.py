@@ -1,12 +1,16 @@
 """Segment a raster: tiled, blended, streamed prediction into a probability raster.
 
-Tile rows are worked from north to south. A row's tiles are read, predicted and blended along the row, then blended
-into the rows above; rows that no later tile touches are written. Memory is that of two rows of tiles.
+Tiles are read and predicted in threads, some ahead of the one that is wanted next. They are blended in their order,
+so that neither threads nor their timing change a byte: from north to south, a row's tiles along the row, then into
+the rows above; rows that no later tile touches are written while later tiles are predicted. Memory is that of two
+rows of tiles and of the tiles under way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,9 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 
 from building_segmenter import scratch
+from building_segmenter.inference.pipeline import in_order
 from building_segmenter.inference.radiometry import Radiometry, no_valid_pixel
 from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.networks.facts import ModelFacts
@@ -25,13 +29,16 @@ from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.grid import ModelGrid, model_grid, read_grid
 from building_segmenter.rasters.overlay import PixelPolygons, Window, area_on_grid, extent_on_grid
-from building_segmenter.rasters.probability import probability_writer, quantized
-from building_segmenter.rasters.source import image_bands, open_raster, pixel_on_ground
+from building_segmenter.rasters.probability import in_block_rows, probability_writer, quantized
+from building_segmenter.rasters.source import RasterPool, image_bands, open_raster, pixel_on_ground
 from building_segmenter.rasters.tiles import blend_weights, tile_starts
 from building_segmenter.rasters.writing import write_rows
 from building_segmenter.tasks import PredictionTask, SegmentRaster
 
 Floats = NDArray[np.float32]
+
+_AHEAD = 16
+"""Tiles that are kept ready beyond those being predicted: what is done while a row is written."""
 
 
 def segment_raster(options: SegmentRaster, progress: Progress) -> dict[str, Any]:
@@ -61,21 +68,16 @@ def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[
     Returns:
         `width`, `height`, `gsd`, `model_gsd`, `threshold`, and `classes`, which is empty of a model of buildings.
     """
-    with open_raster(options.input) as dataset:
-        job = _prepared(options, dataset, progress.part(0.0, 0.05))
+    with open_raster(options.input) as dataset, RasterPool(dataset, _readers(options.threads)) as rasters:
+        job = _prepared(options, rasters, progress.part(0.0, 0.05))
         column, row, width, height = job.window
         transform = job.grid.transform @ Affine.translation(column, row)
         facts, (names, values) = job.facts, _bands_of(job.facts)
         writer = probability_writer(path, width, height, transform, job.grid.crs, names, values)
-        with writer as output, job.predictor:
-            valid_pixels = 0
-            for top, probability, valid in _blended_rows(job, progress.part(0.05, 1.0)):
-                write_rows(
-                    output, top - row, np.stack([quantized(plane, valid) for plane in probability[-len(names) :]])
-                )
-                valid_pixels += int(valid.sum())
-            if not valid_pixels:
-                raise no_valid_pixel(dataset)
+        stored = _stored_rows(job, len(names), progress.part(0.05, 1.0))
+        with writer as output, closing(stored) as parts:
+            for top, block_rows in in_block_rows(parts):
+                write_rows(output, top, block_rows)
     return {
         "width": width,
         "height": height,
@@ -84,6 +86,17 @@ def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[
         "threshold": facts.threshold,
         "classes": [{"value": value, "name": name} for value, name in zip(values, names, strict=False)],
     }
+
+
+def _stored_rows(job: _Job, bands: int, progress: Progress) -> Generator[NDArray[np.uint8], None, None]:
+    """Yield finished rows from top to bottom as they are stored, (bands, rows, width), of the last channels."""
+    any_valid = False
+    with closing(_blended_rows(job, progress)) as rows:
+        for probability, valid in rows:
+            any_valid = any_valid or bool(valid.any())
+            yield np.stack([quantized(plane, valid) for plane in probability[-bands:]])
+    if not any_valid:
+        raise no_valid_pixel(job.rasters.first)
 
 
 def _bands_of(facts: ModelFacts) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -100,7 +113,7 @@ def _bands_of(facts: ModelFacts) -> tuple[tuple[str, ...], tuple[int, ...]]:
 class _Job:
     """All that predicting a raster needs."""
 
-    dataset: DatasetReader
+    rasters: RasterPool
     grid: ModelGrid
     bands: tuple[int, ...]
     radiometry: Radiometry
@@ -112,7 +125,13 @@ class _Job:
     predictor: TilePredictor
 
 
-def _prepared(options: PredictionTask, dataset: DatasetReader, progress: Progress) -> _Job:
+def _readers(threads: int) -> int:
+    """Return how many threads may read at a time: each decodes blocks of the file for itself."""
+    return min(max(1, (threads or os.cpu_count() or 1) // 4), 4)
+
+
+def _prepared(options: PredictionTask, rasters: RasterPool, progress: Progress) -> _Job:
+    dataset = rasters.first
     progress.update(0.0, "Loading the model")
     source = options.model or str(default_model_path())
     model, facts = load_model(source)
@@ -125,7 +144,7 @@ def _prepared(options: PredictionTask, dataset: DatasetReader, progress: Progres
         f" {grid.gsd[0]:.3f} m (model: {facts.gsd:.3f} m); {window[2]} x {window[3]} px."
     )
     radiometry = Radiometry(dataset, bands, facts, progress)
-    return _Job(dataset, grid, bands, radiometry, area, window, facts.tile_size, options.overlap, facts, predictor)
+    return _Job(rasters, grid, bands, radiometry, area, window, facts.tile_size, options.overlap, facts, predictor)
 
 
 @dataclass(frozen=True)
@@ -144,8 +163,8 @@ class _Tiles:
         return _Tiles([starts[i] for i in touching], [weights[i] for i in touching])
 
 
-def _blended_rows(job: _Job, progress: Progress) -> Iterator[tuple[int, Floats, NDArray[np.bool_]]]:
-    """Yield finished rows: the first row's number, probabilities (channels, rows, width), validity (rows, width)."""
+def _blended_rows(job: _Job, progress: Progress) -> Generator[tuple[Floats, NDArray[np.bool_]], None, None]:
+    """Yield finished rows from top to bottom: probabilities (channels, rows, width) and validity (rows, width)."""
     left, top, width, height = job.window
     columns = _Tiles.along(job.grid.width, job.grid.columns.index, left, width, job)
     rows = _Tiles.along(job.grid.height, job.grid.rows.index, top, height, job)
@@ -154,56 +173,69 @@ def _blended_rows(job: _Job, progress: Progress) -> Iterator[tuple[int, Floats, 
     # The sheet holds the rows under the present row of tiles; what lies above the next one is finished.
     sheet = np.zeros((len(job.facts.channels), length, width), np.float32)
     valid = np.zeros((length, width), np.bool_)
-    for number, (start, weights) in enumerate(zip(rows.starts, rows.weights, strict=True)):
-        share = progress.part(number / len(rows.starts), (number + 1) / len(rows.starts))
-        across, known = _row_of_tiles(job, columns, start, share)
-        sheet += across * weights[:, None]
-        valid |= known
-        first, last = max(start, top), ends[number]
-        if last > first:
-            yield first, sheet[:, first - start : last - start].copy(), valid[first - start : last - start].copy()
-        if number + 1 < len(rows.starts):
-            _scroll(sheet, rows.starts[number + 1] - start)
-            _scroll(valid, rows.starts[number + 1] - start)
+    with closing(_predicted(job, columns, rows, progress)) as tiles:
+        for number, (start, weights) in enumerate(zip(rows.starts, rows.weights, strict=True)):
+            across, known = _row_of_tiles(job, columns, tiles)
+            sheet += across * weights[:, None]
+            valid |= known
+            first, last = max(start, top), ends[number]
+            if last > first:
+                yield sheet[:, first - start : last - start].copy(), valid[first - start : last - start].copy()
+            if number + 1 < len(rows.starts):
+                _scroll(sheet, rows.starts[number + 1] - start)
+                _scroll(valid, rows.starts[number + 1] - start)
 
 
-def _row_of_tiles(job: _Job, columns: _Tiles, start: int, progress: Progress) -> tuple[Floats, NDArray[np.bool_]]:
+_Tile = tuple[NDArray[np.bool_], Floats] | None
+"""Where a tile is valid, and its probabilities (height, width, channels); None if nothing in it is wanted."""
+
+
+def _predicted(job: _Job, columns: _Tiles, rows: _Tiles, progress: Progress) -> Generator[_Tile, None, None]:
+    """Yield all tiles, row by row, while the next ones are read and predicted."""
+    width, height = min(job.tile, job.grid.width), min(job.tile, job.grid.height)
+    windows = [(column, row, width, height) for row in rows.starts for column in columns.starts]
+    threads, ahead = job.predictor.requests + job.rasters.size, 2 * job.predictor.requests + _AHEAD
+    tiles = in_order(lambda window: _predict_tile(job, window), windows, threads, ahead, progress.check)
+    with closing(tiles):
+        for number, tile in enumerate(tiles):
+            progress.update(number / len(windows), "Predicting")
+            yield tile
+
+
+def _row_of_tiles(job: _Job, columns: _Tiles, tiles: Iterator[_Tile]) -> tuple[Floats, NDArray[np.bool_]]:
     """Return a row of tiles blended along the row: (channels, tile rows, width) and validity (tile rows, width)."""
     left, _, width, _ = job.window
     length = min(job.tile, job.grid.height)
     across = np.zeros((len(job.facts.channels), length, width), np.float32)
     known = np.zeros((length, width), np.bool_)
-    for number, column in enumerate(columns.starts):
-        progress.update(number / len(columns.starts), "Predicting")
-        tile_width = min(job.tile, job.grid.width)
-        _submit(job, number, (column, start, tile_width, length), known)
-    for number, probability in sorted(job.predictor.collect().items()):
-        column, weights = columns.starts[number], columns.weights[number]
+    for column, weights in zip(columns.starts, columns.weights, strict=True):
+        tile = next(tiles)
+        if tile is None:
+            continue
+        known_here, probability = tile
         inside = slice(max(column, left) - column, min(column + len(weights), left + width) - column)
         place = slice(column + inside.start - left, column + inside.stop - left)
+        known[:, place] |= known_here[:, inside]
         part = probability[:length, : len(weights)].transpose(2, 0, 1)[..., inside]
         across[..., place] += part * weights[inside]
     return across, known
 
 
-def _submit(job: _Job, number: int, window: Window, known: NDArray[np.bool_]) -> None:
-    """Read a tile and start its prediction, unless nothing in it is wanted."""
-    column, _, width, _ = window
-    left = job.window[0]
+def _predict_tile(job: _Job, window: Window) -> _Tile:
+    """Read and predict a tile, unless nothing in it is wanted; called from several threads."""
     wanted = None
     if job.area is not None:
         indices = job.area.in_window(window)
         if len(indices) == 0:
-            return
+            return None
         wanted = job.area.burn(window, indices, np.ones(len(indices), np.int32)) > 0
-    image, valid = read_grid(job.dataset, job.grid, job.bands, window)
-    known_here = valid if wanted is None else valid & wanted
-    if not known_here.any():
-        return
-    first, last = max(column, left), min(column + width, left + known.shape[1])
-    known[:, first - left : last - left] |= known_here[:, first - column : last - column]
+    with job.rasters.one() as dataset:
+        image, valid = read_grid(dataset, job.grid, job.bands, window)
+    known = valid if wanted is None else valid & wanted
+    if not known.any():
+        return None
     scaled = job.radiometry(np.where(valid[..., None], image, image.dtype.type(0)))
-    job.predictor.submit(number, _reflected(scaled, job.tile))
+    return known, job.predictor.predict(_reflected(scaled, job.tile))
 
 
 def _reflected(image: Floats, tile: int) -> Floats:

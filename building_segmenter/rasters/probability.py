@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,26 @@ def quantized(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDA
     return np.where(valid, stored, np.uint8(NODATA))
 
 
+def in_block_rows(parts: Iterable[NDArray[np.uint8]]) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
+    """Yield rows as the file's blocks hold them: the first row's number, and values (bands, rows, width).
+
+    GDAL may write a block that it was given a part of at any time, and compresses it to another place when the rest
+    comes: the file would grow, and its bytes depend on what other threads read meanwhile.
+
+    Args:
+        parts: Values (bands, rows, width) from the top of the raster on, without gaps.
+    """
+    top, waiting = 0, list[NDArray[np.uint8]]()
+    for part in parts:
+        waiting.append(part)
+        while sum(one.shape[1] for one in waiting) >= _BLOCK:
+            rows = np.concatenate(waiting, axis=1)
+            yield top, rows[:, :_BLOCK]
+            top, waiting = top + _BLOCK, [rows[:, _BLOCK:].copy()]
+    if rest := [one for one in waiting if one.shape[1]]:
+        yield top, np.concatenate(rest, axis=1)
+
+
 @contextmanager
 def probability_writer(
     path: Path,
@@ -38,7 +58,7 @@ def probability_writer(
     names: tuple[str, ...],
     class_values: tuple[int, ...] = (),
 ) -> Iterator[DatasetWriter]:
-    """Open a probability raster for writing rows from top to bottom, with `writing.write_rows`.
+    """Open a probability raster for writing rows from `in_block_rows` with `writing.write_rows`.
 
     Args:
         path: A scratch path; see `building_segmenter.scratch`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,47 @@ def open_raster(path: str, what: str = "image") -> Iterator[DatasetReader]:
                 f"The {what} {path} cannot be read: {error}",
                 "Check that it opens in QGIS; a file that breaks off was probably not copied to its end.",
             ) from error
+
+
+class RasterPool:
+    """An open raster, opened once more for each further thread that reads it: GDAL has no datasets for several.
+
+    Args:
+        dataset: The open raster; it stays open when the pool is closed.
+        size: How many threads may read at a time.
+
+    Attributes:
+        first: The raster as it was given.
+        size: As given.
+
+    Raises:
+        RasterioError: It cannot be opened again.
+    """
+
+    def __init__(self, dataset: DatasetReader, size: int) -> None:
+        self.first, self.size = dataset, size
+        self._further = [rasterio.open(dataset.name) for _ in range(size - 1)]
+        self._idle: queue.SimpleQueue[DatasetReader] = queue.SimpleQueue()
+        for one in (dataset, *self._further):
+            self._idle.put(one)
+
+    def __enter__(self) -> RasterPool:
+        """Begin to read."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close what was opened; no thread may be reading any more."""
+        for one in self._further:
+            one.close()
+
+    @contextmanager
+    def one(self) -> Iterator[DatasetReader]:
+        """Give a dataset that no other thread reads; waits while all are busy."""
+        dataset = self._idle.get()
+        try:
+            yield dataset
+        finally:
+            self._idle.put(dataset)
 
 
 def image_bands(dataset: DatasetReader, chosen: tuple[int, ...] | None, needed: int | None = None) -> tuple[int, ...]:

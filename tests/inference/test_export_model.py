@@ -63,9 +63,7 @@ def shipped():
     side, random = facts.tile_size, np.random.default_rng(3)
     blocks = np.kron(random.integers(0, 256, (side // 32, side // 32, len(facts.bands))), np.ones((32, 32, 1)))
     image = np.clip(blocks + random.normal(0, 9, blocks.shape), 0, 255).round().astype(np.float32)
-    with TilePredictor(network, side, len(facts.bands), "f32", 1) as predictor:
-        predictor.submit(0, image)
-        return facts, image, predictor.collect()[0]
+    return facts, image, TilePredictor(network, side, len(facts.bands), "f32", 1).predict(image)
 
 
 def scores_of(path, image):
