@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import geopandas
+import numpy as np
+from numpy.typing import NDArray
+
 from building_segmenter import scratch
-from building_segmenter.footprints.layer import regularize_layer
-from building_segmenter.footprints.polygonize import trace_raster
+from building_segmenter.footprints.fields import room_for_ours
+from building_segmenter.footprints.frames import batch_of, schema_of
+from building_segmenter.footprints.layer import regularize_some
+from building_segmenter.footprints.outcome import check_somewhere, fields_of
 from building_segmenter.footprints.regularize import Settings
 from building_segmenter.footprints.splitting import SplitRule
+from building_segmenter.footprints.tracing import Traced, TraceRule, Tracing, joined_traced
 from building_segmenter.geo.ground import GroundFrame
-from building_segmenter.geo.vectors import check_vector_output, write_polygons
+from building_segmenter.geo.strips import Ground, ground_of
+from building_segmenter.geo.vectors import ahead, check_vector_output, write_batches
 from building_segmenter.inference.segment import predict_to
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.source import frame_of, open_raster
@@ -26,11 +35,11 @@ TOLERANCE_IN_PIXELS = 4.0
 def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str, Any]:
     """Extract regularized building footprints from a raster.
 
-    The steps are those of `segment`, `polygonize` and `regularize`; the probability raster is scratch unless the
-    user names a place for it. Regions that the model's contacts part into buildings which touch are regularized piece
-    by piece, and together only where shared walls are asked for. A model of several classes gives polygons of each
-    class, with `class` and `class_name`, regularized each by itself: boundaries that classes have in common part within
-    the tolerance (those of `polygonize` do not).
+    The steps are those of `segment`, `polygonize` and `regularize`, the last two at the same time, batch by batch; the
+    probability raster is scratch unless the user names a place for it. Regions that the model's contacts part into
+    buildings which touch are regularized piece by piece, and together only where shared walls are asked for. A model
+    of several classes gives polygons of each class, with `class` and `class_name`, regularized each by itself:
+    boundaries that classes have in common part within the tolerance (those of `polygonize` do not).
 
     Returns:
         `output`, `features`, `regularized`, `kept` (outlines that stayed as predicted), `tolerance`, `threshold`
@@ -44,35 +53,77 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
         facts = predict_to(options, path, progress.part(0.0, 0.9))
         threshold = facts["threshold"] if options.threshold is None else options.threshold
         tolerance = options.tolerance or max(SMALLEST_TOLERANCE_M, TOLERANCE_IN_PIXELS * max(facts["gsd"]))
-        ground = _ground_of(options)
-        traced = trace_raster(
-            str(path),
-            threshold=threshold,
-            min_area=options.min_area,
-            min_hole_area=options.min_area,
-            split=SplitRule(options.contact_threshold) if options.split else None,
-            ground=ground,
-            progress=progress.part(0.9, 0.94),
-        )
-        settings = Settings(options.method, tolerance)  # type: ignore[arg-type]  # the task checked the choice
-        regions = traced.regions if options.shared_walls else None
-        footprints = regularize_layer(
-            traced.polygons, settings, ground=ground, regions=regions, progress=progress.part(0.94, 0.99)
-        )
-        progress.update(0.99, "Writing")
-        write_polygons(footprints, options.output)
-    if "class" in footprints:
-        progress.log(
-            "Polygons of all classes were regularized each by itself; Polygonize mask keeps common boundaries."
-        )
-    kept = int((footprints["status"] == 1).sum())
+        run = _Footprints(options, Settings(options.method, tolerance))  # type: ignore[arg-type]  # the task checked it
+        run.write(path, threshold, progress.part(0.9, 1.0))
     progress.log(
-        f"{len(footprints)} footprints at threshold {threshold:.2f}: {len(footprints) - kept} regularized within"
-        f" {tolerance:.2f} m, {kept} kept as predicted."
+        f"{run.features} footprints at threshold {threshold:.2f}: {run.features - run.kept} regularized within"
+        f" {tolerance:.2f} m, {run.kept} kept as predicted."
     )
-    result = {"output": options.output, "features": len(footprints), "regularized": len(footprints) - kept}
-    result |= {"kept": kept, "tolerance": tolerance, "threshold": threshold}
+    result = {"output": options.output, "features": run.features, "regularized": run.features - run.kept}
+    result |= {"kept": run.kept, "tolerance": tolerance, "threshold": threshold}
     return result | ({"probability": options.probability} if options.probability else {})
+
+
+class _Footprints:
+    """The footprints of one probability raster: traced, regularized and written at the same time, in batches."""
+
+    def __init__(self, options: ExtractBuildings, settings: Settings) -> None:
+        self._options, self._settings = options, settings
+        self._frame = _ground_of(options)
+        self._reasons = Counter[str]()
+
+    @property
+    def features(self) -> int:
+        """How many there are."""
+        return self._reasons.total()
+
+    @property
+    def kept(self) -> int:
+        """How many stayed as predicted."""
+        return self.features - self._reasons[""]
+
+    def write(self, probability: Path, threshold: float, progress: Progress) -> None:
+        """Write the footprints of a raster; memory: some batches, or all features where walls are shared."""
+        options = self._options
+        split = SplitRule(options.contact_threshold) if options.split else None
+        rule = TraceRule(None, threshold, None, options.min_area, options.min_area, split)
+        with open_raster(str(probability), "raster") as dataset:
+            tracing = Tracing(dataset, rule, self._frame, progress)
+            stay = room_for_ours(tracing.fields, fields_of(self._settings))
+            schema = schema_of((*stay.values(), *fields_of(self._settings)), dataset)
+            ground = ground_of(dataset.crs, self._frame)
+            # Tracing waits for regularization, and tells how far both are, unless all features are needed at once.
+            share = progress.part(0.0, 0.4 if options.shared_walls else 0.9)
+            with (
+                ahead(tracing.batches(share)) as traced,
+                ahead(self._regularized(traced, ground, progress.part(0.4, 0.9))) as found,
+            ):
+                batches = (batch_of(one, schema) for one in found)
+                write_batches(batches, options.output, schema, progress.part(0.9, 1.0))
+        if "class" in tracing.fields:
+            progress.log(
+                "Polygons of all classes were regularized each by itself; Polygonize mask keeps common boundaries."
+            )
+
+    def _regularized(
+        self, batches: Iterator[Traced], ground: Ground, progress: Progress
+    ) -> Iterator[geopandas.GeoDataFrame]:
+        if self._options.shared_walls:
+            # Walls may be near those of any other building.
+            whole = joined_traced(batches)
+            yield self._counted(whole, ground, whole.regions, progress)
+        else:
+            silent = Progress(None, progress.cancelled)
+            for batch in batches:
+                yield self._counted(batch, ground, None, silent)
+        check_somewhere(set(self._reasons))
+
+    def _counted(
+        self, traced: Traced, ground: Ground, regions: NDArray[np.int64] | None, progress: Progress
+    ) -> geopandas.GeoDataFrame:
+        found = regularize_some(traced.polygons, self._settings, ground, regions=regions, progress=progress)
+        self._reasons.update(found["reason"].tolist())
+        return found
 
 
 @contextmanager

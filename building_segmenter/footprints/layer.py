@@ -15,7 +15,7 @@ from building_segmenter.footprints.outcome import Outcome, Regularize, check_som
 from building_segmenter.footprints.regularize import Offered, Settings, regularize_polygons
 from building_segmenter.footprints.shared_walls import regularize_together
 from building_segmenter.geo.ground import GroundFrame
-from building_segmenter.geo.strips import ground_of
+from building_segmenter.geo.strips import Ground, ground_of
 from building_segmenter.progress import Progress
 
 
@@ -50,15 +50,39 @@ def regularize_layer(
         CancelledError: The caller asked to stop.
     """
     settings = settings or Settings()
+    found = regularize_some(
+        frame, settings, ground_of(frame.crs, ground), regions=regions, offered=offered, progress=progress
+    )
+    check_somewhere(set(found["reason"]))
+    return found
+
+
+def regularize_some(
+    frame: geopandas.GeoDataFrame,
+    settings: Settings,
+    ground: Ground,
+    *,
+    regions: NDArray[np.int64] | None = None,
+    offered: Offered | None = None,
+    progress: Progress | None = None,
+) -> geopandas.GeoDataFrame:
+    """Do as `regularize_layer`, which see, with a part of a layer: all of it may lie where the CRS is not defined.
+
+    Args:
+        frame: Some features of the layer.
+        settings: What to do.
+        ground: Of the whole layer.
+        regions: As in `regularize_layer`.
+        offered: The same.
+        progress: The same.
+    """
     outlines = np.asarray(frame.geometry.to_numpy(), dtype=object)
-    place = ground_of(frame.crs, ground)
-    strips, regularize = place.strips(shapely.bounds(outlines)), cast(Regularize, regularize_polygons)
+    strips, regularize = ground.strips(shapely.bounds(outlines)), cast(Regularize, regularize_polygons)
     if regions is not None and len(np.unique(regions)) < len(regions):
         strips, regularize = strips_of_groups(strips, regions), regularize_together
     outcome = regularize_outlines(
-        outlines, place, settings, strips=strips, offered=offered, progress=progress, regularize=regularize
+        outlines, ground, settings, strips=strips, offered=offered, progress=progress, regularize=regularize
     )
-    check_somewhere(set(outcome.reason))
     return _with_fields(frame, outcome, fields_of(settings))
 
 
