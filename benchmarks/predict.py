@@ -1,0 +1,234 @@
+"""Predicts a raster with the shipped model and compares with the floor and with other ways to run the same weights.
+
+    python -m benchmarks.predict                  8,000 px, median of three; Linux
+    python -m benchmarks.predict --size 20000     a whole county tile
+    python -m benchmarks.predict --size 2000 --rounds 1
+
+The raster has the model's own pixel and is real imagery of `../shared/data`, repeated with flips, or drawn where that
+is missing. The floor puts as many tiles as `segment` predicts through OpenVINO's own queue of requests, with inputs in
+memory and results dropped, in the same precision. Keras is what the original workflow did: `predict` on TensorFlow,
+tile by tile, inputs in memory, too. GeoDeep reads and predicts the file itself with the exported ONNX, and overlaps
+tiles by its own rule. All run in processes of their own, in turns. Imports are not timed, nor is the floor's and Keras'
+loading of the model; that of `segment` and of GeoDeep is. Memory is that of the process with all its libraries.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+
+from building_segmenter import engine
+
+OVERLAP = 0.25
+TILES_IN_MEMORY = 16
+PIECE_PX = 1024
+SITE = Path(__file__).resolve().parents[2] / "shared" / "data" / "hot_oam_7cm" / "kampala"
+PROMISED_FLOOR, PROMISED_MB = 1.25, 2048
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=8000, help="width and height of the raster in pixels")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median counts")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads for everyone")
+    parser.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), help="measure some of them")
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--child", choices=RUNS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print("\n" + json.dumps(measured(options)))
+        return
+    os.environ["KERAS_BACKEND"] = "openvino"
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = options.folder or Path(folder)
+        make_raster(options.folder, options.size)
+        export(options.folder)
+        results = {name: [] for name in options.only}
+        for _ in range(options.rounds):
+            for name in options.only:
+                results[name].append(in_child(name, options))
+    report(results, options.size)
+
+
+def measured(options):
+    """Run one of the ways in this process; return its seconds and megabytes."""
+    os.environ["KERAS_BACKEND"] = "tensorflow" if options.child == "keras" else "openvino"
+    sys.modules["openvino_telemetry"] = None
+    if options.child != "keras":
+        # As a run of the task does; Keras would load TensorFlow, which it has no use for there.
+        sys.meta_path.insert(0, engine._NotNeeded())
+    seconds = RUNS[options.child](options)
+    return {"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def in_child(name, options):
+    words = [sys.executable, "-m", "benchmarks.predict", "--child", name, "--folder", str(options.folder)]
+    words += ["--size", str(options.size), "--threads", str(options.threads)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    run = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def segment(options, precision):
+    from building_segmenter import tasks
+    from building_segmenter.inference.segment import segment_raster
+    from building_segmenter.progress import Progress
+
+    began = time.perf_counter()
+    task = tasks.SegmentRaster(
+        input=str(options.folder / "image.tif"),
+        output=str(options.folder / "probability.tif"),
+        overlap=OVERLAP,
+        inference_precision=precision,
+        threads=options.threads,
+    )
+    segment_raster(task, Progress())
+    return time.perf_counter() - began
+
+
+def floor(options, precision):
+    import openvino
+
+    from building_segmenter.inference.runtime import TilePredictor, as_openvino
+
+    network, facts = shipped_model()
+    chosen = TilePredictor(network, facts.tile_size, len(facts.bands), precision, options.threads).precision
+    core = openvino.Core()
+    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": chosen}
+    settings["INFERENCE_NUM_THREADS"] = options.threads
+    ir = as_openvino(core, network, facts.tile_size, len(facts.bands))
+    requests = openvino.AsyncInferQueue(core.compile_model(ir, "CPU", settings))
+    tiles, count = tiles_of(options, facts)
+    began = time.perf_counter()
+    for tile in itertools.islice(itertools.cycle(tiles), count):
+        requests.start_async([tile])
+    requests.wait_all()
+    return time.perf_counter() - began
+
+
+def keras_predict(options):
+    import tensorflow
+
+    tensorflow.config.threading.set_intra_op_parallelism_threads(options.threads)
+    network, facts = shipped_model()
+    tiles, count = tiles_of(options, facts)
+    network.predict(tiles[0], verbose=0)  # traces its function
+    began = time.perf_counter()
+    for tile in itertools.islice(itertools.cycle(tiles), count):
+        network.predict(tile, verbose=0)
+    return time.perf_counter() - began
+
+
+def geodeep(options):
+    from geodeep import segment as geodeep_segment
+
+    began = time.perf_counter()
+    image, model = options.folder / "image.tif", options.folder / "model.onnx"
+    geodeep_segment(str(image), str(model), max_threads=options.threads)
+    return time.perf_counter() - began
+
+
+RUNS = {
+    "segment auto": lambda options: segment(options, "auto"),
+    "segment f32": lambda options: segment(options, "f32"),
+    "floor auto": lambda options: floor(options, "auto"),
+    "floor f32": lambda options: floor(options, "f32"),
+    "keras": keras_predict,
+    "geodeep": geodeep,
+}
+
+
+def shipped_model():
+    from building_segmenter.networks.model_file import load_model
+    from building_segmenter.networks.shipped import default_model_path
+
+    return load_model(default_model_path())
+
+
+def tiles_of(options, facts):
+    """Return some tiles of the raster (1, tile, tile, bands), and how many `segment` predicts of the whole."""
+    from building_segmenter.rasters.tiles import tile_starts
+
+    side = facts.tile_size
+    starts = tile_starts(options.size, side, round(side * (1 - OVERLAP)))
+    tiles = []
+    with rasterio.open(options.folder / "image.tif") as dataset:
+        for row, column in itertools.islice(itertools.product(starts, starts), TILES_IN_MEMORY):
+            values = dataset.read(window=rasterio.windows.Window(column, row, side, side))
+            tiles.append(np.ascontiguousarray(np.moveaxis(values, 0, -1)[None], np.float32))
+    return tiles, len(starts) ** 2
+
+
+def export(folder):
+    words = [sys.executable, "-m", "building_segmenter", "model", "export", folder / "model.onnx"]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+
+def make_raster(folder, size):
+    """Write an RGB GeoTIFF at the model's pixel that begins on a tile line, from one piece and its mirror images."""
+    from building_segmenter.networks.model_file import read_facts
+    from building_segmenter.networks.shipped import default_model_path
+
+    facts = read_facts(default_model_path())
+    piece, step = real_piece(folder), round(facts.tile_size * (1 - OVERLAP)) * facts.gsd
+    place = Affine(facts.gsd, 0, 2000 * step, 0, -facts.gsd, 10000 * step)
+    profile = {"width": size, "height": size, "count": 3, "dtype": "uint8", "crs": "EPSG:32636", "transform": place}
+    tiled = {"tiled": True, "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
+    with rasterio.open(folder / "image.tif", "w", driver="GTiff", **profile, **tiled) as dataset:
+        for row, column in itertools.product(range(0, size, PIECE_PX), repeat=2):
+            flipped = piece[:, :: -1 if row // PIECE_PX % 2 else 1, :: -1 if column // PIECE_PX % 2 else 1]
+            part = flipped[:, : size - row, : size - column]
+            dataset.write(part, window=rasterio.windows.Window(column, row, part.shape[2], part.shape[1]))
+
+
+def real_piece(folder):
+    if SITE.is_dir():
+        words = [sys.executable, SITE.parents[1] / "make_mosaics.py", SITE, folder]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        with rasterio.open(folder / "kampala_block0.tif") as block:
+            return block.read((1, 2, 3), out_shape=(3, PIECE_PX, PIECE_PX))
+    print(f"There is no real imagery at {SITE}: houses are drawn.")
+    random = np.random.default_rng(1)
+    piece = random.integers(20, 90, (3, PIECE_PX, PIECE_PX)).astype(np.uint8)
+    for y, x in random.integers(0, PIECE_PX - 60, (150, 2)):
+        piece[:, y : y + random.integers(30, 60), x : x + random.integers(30, 60)] = 200
+    return piece
+
+
+def report(results, size):
+    medians = {name: statistics.median(run["seconds"] for run in runs) for name, runs in results.items()}
+    print(f"{size} x {size} px\n\n| | seconds | median | Mpx/s | peak MB |\n|---|---|---|---|---|")
+    for name, runs in results.items():
+        seconds = ", ".join(f"{run['seconds']:.1f}" for run in runs)
+        speed, megabytes = size * size / 1e6 / medians[name], max(run["megabytes"] for run in runs)
+        print(f"| {name} | {seconds} | {medians[name]:.1f} | {speed:.2f} | {megabytes:.0f} |")
+    print()
+    for first, second, goal in GOALS:
+        if first in medians and second in medians:
+            print(f"{first} / {second}: {medians[first] / medians[second]:.2f} ({goal})")
+    print(f"Memory of segment: goal below {PROMISED_MB} MB.")
+
+
+GOALS = (
+    ("segment auto", "floor auto", f"goal: at most {PROMISED_FLOOR}"),
+    ("segment f32", "floor f32", f"goal: at most {PROMISED_FLOOR}"),
+    ("keras", "segment auto", "goal: at least 5 in bf16"),
+    ("keras", "segment f32", "goal: at least 2.5"),
+    ("geodeep", "segment auto", "goal: at least 2"),
+    ("geodeep", "segment f32", "goal: at least 1.2"),
+)
+
+
+if __name__ == "__main__":
+    main()
