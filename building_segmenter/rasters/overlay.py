@@ -12,7 +12,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from building_segmenter.errors import NoOverlapError
+from building_segmenter.errors import NoDataError, NoOverlapError
 from building_segmenter.geo.vectors import read_polygons
 from building_segmenter.rasters.grid import ModelGrid
 from building_segmenter.rasters.reprojection import moved_to, wrapped_onto
@@ -88,6 +88,7 @@ def lay_over(frame: geopandas.GeoDataFrame, grid: ModelGrid, what: str) -> tuple
         The polygons, and a line for each thing that was repaired or left out.
 
     Raises:
+        NoDataError: There is no polygon at all.
         NoOverlapError: No polygon lies over the grid.
     """
     notes = []
@@ -107,6 +108,11 @@ def lay_over(frame: geopandas.GeoDataFrame, grid: ModelGrid, what: str) -> tuple
     to_pixels = ~grid.transform
     pixels = shapely.transform(geometries, lambda x, y: to_pixels @ (x, y), interleaved=False)
     over = shapely.intersects(pixels, shapely.box(0, 0, grid.width, grid.height))
+    if len(rows) == 0:
+        raise NoDataError(
+            f"No polygon in the layer of {what}: {len(frame)} features, none with a geometry.",
+            "Choose the layer with the polygons, or draw some.",
+        )
     if not over.any():
         raise _no_overlap(geometries, grid, what)
     return PixelPolygons(pixels[over], rows[over]), notes

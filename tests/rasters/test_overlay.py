@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
+from building_segmenter.errors import NoDataError
 from building_segmenter.rasters.grid import model_grid
 from building_segmenter.rasters.overlay import lay_over
 from building_segmenter.rasters.reprojection import moved_to, wrapped_onto
@@ -96,3 +97,10 @@ def test_what_lies_where_the_crs_ends_is_left_out(grid_of):
     laid, _ = lay_over(layer([far, near], "EPSG:4326"), grid, "footprints")
     assert laid.rows.tolist() == [1]
     assert shapely.symmetric_difference(laid.geometries[0], in_pixels(grid, there)).area < 0.1
+
+
+@pytest.mark.parametrize("geometries", [[], [None, shapely.Polygon()]], ids=["no-features", "no-geometries"])
+def test_a_layer_without_polygons_is_told(grid_of, geometries):
+    grid = grid_of(Affine(1, 0, 741000, 0, -1, 3732000), 40, 30, "EPSG:32616")
+    with pytest.raises(NoDataError, match=f"No polygon in the layer of footprints: {len(geometries)} features"):
+        lay_over(layer(geometries, "EPSG:32616"), grid, "footprints")
