@@ -230,7 +230,8 @@ def _predict_tile(job: _Job, window: Window) -> _Tile:
             return None
         wanted = job.area.burn(window, indices, np.ones(len(indices), np.int32)) > 0
     with job.rasters.one() as dataset:
-        image, valid = read_grid(dataset, job.grid, job.bands, window)
+        # Sharp imagery, as drones take it, is read better a little softer than the chips that networks learn on.
+        image, valid = read_grid(dataset, job.grid, job.bands, window, soft=True)
     known = valid if wanted is None else valid & wanted
     if not known.any():
         return None

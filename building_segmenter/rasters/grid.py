@@ -27,7 +27,7 @@ from building_segmenter.rasters.source import is_fully_valid
 
 _NEAR = 1.15
 _STEPS_PER_OCTAVE = 32
-# Model pixels read around a window that is resampled by a broken factor, where the kernel needs neighbours.
+# Model pixels read around a window where the kernel needs neighbours.
 _MARGIN = 4
 
 
@@ -116,15 +116,25 @@ def resampling_factor(ratio: float) -> float:
 
 
 def read_grid(
-    dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], window: tuple[int, int, int, int]
+    dataset: DatasetReader,
+    grid: ModelGrid,
+    bands: tuple[int, ...],
+    window: tuple[int, int, int, int],
+    *,
+    soft: bool = False,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window of model pixels as an image (height, width, bands); otherwise as `read_bands`."""
-    image, valid = read_bands(dataset, grid, bands, window)
+    image, valid = read_bands(dataset, grid, bands, window, soft=soft)
     return np.ascontiguousarray(np.moveaxis(image, 0, -1)), valid
 
 
 def read_bands(
-    dataset: DatasetReader, grid: ModelGrid, bands: tuple[int, ...], window: tuple[int, int, int, int]
+    dataset: DatasetReader,
+    grid: ModelGrid,
+    bands: tuple[int, ...],
+    window: tuple[int, int, int, int],
+    *,
+    soft: bool = False,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window of model pixels, band by band.
 
@@ -133,16 +143,18 @@ def read_bands(
         grid: Its grid.
         bands: Bands counted from 1, in the order wanted.
         window: (column, row, width, height) in model pixels, inside the grid.
+        soft: Where model pixels are the coarser ones, weigh what lies within one of them of their middle by a
+            triangle, instead of taking the mean of what they cover.
 
     Returns:
         The image (bands, height, width) in the raster's own type, and where it is valid (height, width): not
         nodata, not masked, not transparent, not NaN.
     """
-    x = _Span.of(grid.columns, window[0], window[2], mirrored=False)
-    y = _Span.of(grid.rows, window[1], window[3], mirrored=grid.mirrored)
+    x = _Span.of(grid.columns, window[0], window[2], mirrored=False, soft=soft)
+    y = _Span.of(grid.rows, window[1], window[3], mirrored=grid.mirrored, soft=soft)
     source = Window(x.start, y.start, x.length, y.length)
     down = grid.columns.factor >= 1 and grid.rows.factor >= 1
-    how = Resampling.average if down else Resampling.bilinear
+    how = Resampling.average if down and not soft else Resampling.bilinear
     image = dataset.read(list(bands), window=source, out_shape=(len(bands), y.pixels, x.pixels), resampling=how)
     if is_fully_valid(dataset):
         valid = np.ones(image.shape[1:], np.bool_)
@@ -183,8 +195,9 @@ class _Span:
     after: int
 
     @staticmethod
-    def of(axis: Axis, first: int, count: int, *, mirrored: bool) -> _Span:
-        margin = 0 if axis.factor == int(axis.factor) else _MARGIN
+    def of(axis: Axis, first: int, count: int, *, mirrored: bool, soft: bool) -> _Span:
+        alone = axis.factor == 1 or (axis.factor == int(axis.factor) and not soft)
+        margin = 0 if alone else _MARGIN
         inside_first = math.ceil(-axis.offset / axis.factor - 1e-6)
         inside_last = math.floor((axis.length - axis.offset) / axis.factor + 1e-6)
         low = min(max(first - margin, inside_first), max(inside_last - 1, 0))
