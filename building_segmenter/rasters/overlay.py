@@ -13,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from building_segmenter.errors import NoDataError, NoOverlapError
+from building_segmenter.geo.unions import union_of
 from building_segmenter.geo.vectors import read_polygons
 from building_segmenter.rasters.grid import ModelGrid
 from building_segmenter.rasters.reprojection import moved_to, wrapped_onto
@@ -53,7 +54,7 @@ class PixelPolygons:
     @cached_property
     def union(self) -> Any:
         """All polygons as one, prepared to be asked about many shapes."""
-        union = shapely.union_all(self.geometries)
+        union = union_of(self.geometries)
         shapely.prepare(union)
         return union
 
@@ -161,7 +162,7 @@ def _on_raster(geometries: NDArray[Any], crs: Any, grid: ModelGrid) -> NDArray[A
 
 def _polygonal(geometry: Any) -> Any:
     parts = [part for part in shapely.get_parts(geometry) if part.geom_type in ("Polygon", "MultiPolygon")]
-    return shapely.union_all(parts) if parts else shapely.Polygon()
+    return union_of(parts) if parts else shapely.Polygon()
 
 
 def _no_overlap(geometries: NDArray[Any], grid: ModelGrid, what: str) -> NoOverlapError:

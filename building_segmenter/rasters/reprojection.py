@@ -11,6 +11,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj.crs import CRS
 
+from building_segmenter.geo.unions import union_of
+
 _BEND_PX = 0.05
 _MOST_PIECES = 1000
 _WIDEST_ACROSS = 1 / 36
@@ -117,7 +119,7 @@ def _unwrapped(geometry: Any, turn: Any) -> Any:
     west, _, east, _ = shapely.total_bounds(moved)
     if not 0 < east - west < turn * _WIDEST_ACROSS:
         return geometry
-    return shapely.union_all(shapely.make_valid(moved))
+    return union_of(shapely.make_valid(moved))
 
 
 def _nearest_turns(geometries: NDArray[Any], turn: float, raster: Any) -> NDArray[Any]:
@@ -125,7 +127,7 @@ def _nearest_turns(geometries: NDArray[Any], turn: float, raster: Any) -> NDArra
     hits = np.stack([shapely.intersects(copy, raster) for copy in copies])
     placed: NDArray[Any] = np.where(hits[0] | ~hits.any(axis=0), copies[0], np.where(hits[1], copies[1], copies[2]))
     for index in np.flatnonzero(hits.sum(axis=0) > 1):
-        placed[index] = shapely.union_all([copies[k][index] for k in np.flatnonzero(hits[:, index])])
+        placed[index] = union_of([copies[k][index] for k in np.flatnonzero(hits[:, index])])
     return placed
 
 

@@ -16,6 +16,7 @@ from rasterio.enums import ColorInterp, Resampling
 from building_segmenter import engine, tasks
 from building_segmenter.assessment.objects import ObjectAccuracy, object_accuracy
 from building_segmenter.geo.ground import ground_pixel
+from building_segmenter.geo.unions import union_of
 from building_segmenter.geo.vectors import read_polygons
 from building_segmenter.progress import Progress, SilentSink
 from demo.accuracy import covered
@@ -82,7 +83,7 @@ def objects(place: Place, model: Path, footprints: Path, split: bool) -> ObjectA
         crs, view = source.crs, shapely.box(*source.bounds)
     if place.area:
         labelled = read_polygons(str(place.area), "area").to_crs(crs)
-        view = view.intersection(labelled.geometry.union_all())
+        view = view.intersection(union_of(labelled.geometry.to_numpy()))
     found = read_polygons(str(footprints), "footprints").to_crs(crs)
     return object_accuracy(found, read_polygons(str(place.labels), "labels"), view, MIN_AREA_M2)
 
