@@ -17,6 +17,7 @@ from benchmarks.measures import iou, main_directions
 from benchmarks.quality import Case
 from building_segmenter import engine
 from building_segmenter.footprints.polygonize import polygonize_raster
+from building_segmenter.footprints.tracing import TraceRule
 from building_segmenter.geo.ground import local_frame
 from building_segmenter.progress import Progress
 from building_segmenter.tasks import SegmentRaster
@@ -67,7 +68,7 @@ def _predicted(folder: Path, block: str) -> tuple[Geometries, Geometries]:
         image, probability = Path(scratch) / block, Path(scratch) / "probability.tif"
         task = SegmentRaster(input=str(image), output=str(probability), threads=1)
         facts = engine.run(task, Progress())
-        found = polygonize_raster(str(probability), threshold=facts["threshold"])
+        found = polygonize_raster(str(probability), TraceRule(threshold=facts["threshold"]))
     labels = geopandas.read_file(folder / "labels.geojson").to_crs(found.crs)
     outlines, frame = _on_ground(found)
     return outlines, _on_ground(labels, frame)[0]

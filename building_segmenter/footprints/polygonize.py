@@ -46,16 +46,7 @@ def polygonize_mask(options: tasks.PolygonizeMask, progress: Progress) -> dict[s
 
 
 def polygonize_raster(
-    path: str,
-    *,
-    band: int | None = None,
-    threshold: float = 0.5,
-    value: int | None = None,
-    min_area: float = 4.0,
-    min_hole_area: float = 4.0,
-    split: SplitRule | None = None,
-    ground: GroundFrame | None = None,
-    progress: Progress | None = None,
+    path: str, rule: TraceRule | None = None, *, ground: GroundFrame | None = None, progress: Progress | None = None
 ) -> geopandas.GeoDataFrame:
     """Trace sub-pixel outlines around all that is inside in a raster.
 
@@ -67,15 +58,7 @@ def polygonize_raster(
     Args:
         path: Raster of probabilities (floats 0..1, or integers with a GDAL scale) or an integer mask; any affine
             georeference.
-        band: Band, counted from 1. None: the first; of a raster whose bands carry CLASS_VALUE tags, all those: each
-            class is then traced where it is more probable than every other and than the background, the threshold is
-            not used, and neighbours have their boundary in common (see `class_outlines`).
-        threshold: Probability from which a pixel is inside (0..1); not used for masks.
-        value: The stored value that is inside in a mask. None: probabilities, or, for integers without a scale, a
-            mask of every value but 0.
-        min_area: Polygons with less area, holes taken off, are left out; ground m2.
-        min_hole_area: Holes with less area are filled, unless a polygon lies in them; ground m2.
-        split: When a region is parted; None: never. Only a raster with a band of contacts beside `band` has any.
+        rule: What to trace and what of it to keep; None for the defaults.
         ground: The ground frame of a raster without CRS.
         progress: Receives progress and warnings.
 
@@ -93,33 +76,13 @@ def polygonize_raster(
         InvalidParameterError: The values are no probabilities and no VALUE was named, or VALUE is nodata.
         CancelledError: The user asked to stop.
     """
-    return trace_raster(
-        path,
-        band=band,
-        threshold=threshold,
-        value=value,
-        min_area=min_area,
-        min_hole_area=min_hole_area,
-        split=split,
-        ground=ground,
-        progress=progress,
-    ).polygons
+    return trace_raster(path, rule, ground=ground, progress=progress).polygons
 
 
 def trace_raster(
-    path: str,
-    *,
-    band: int | None = None,
-    threshold: float = 0.5,
-    value: int | None = None,
-    min_area: float = 4.0,
-    min_hole_area: float = 4.0,
-    split: SplitRule | None = None,
-    ground: GroundFrame | None = None,
-    progress: Progress | None = None,
+    path: str, rule: TraceRule | None = None, *, ground: GroundFrame | None = None, progress: Progress | None = None
 ) -> Traced:
     """Do as `polygonize_raster`, which see, and also tell which polygons are pieces of one region."""
     progress = progress or Progress()
     with open_raster(path, "raster") as dataset:
-        rule = TraceRule(band, threshold, value, min_area, min_hole_area, split)
-        return joined_traced(Tracing(dataset, rule, ground, progress).batches(progress))
+        return joined_traced(Tracing(dataset, rule or TraceRule(), ground, progress).batches(progress))

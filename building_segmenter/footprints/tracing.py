@@ -31,7 +31,19 @@ FEATURES = 2048
 
 @dataclass(frozen=True)
 class TraceRule:
-    """What to trace in a raster, and what of it to keep; see `polygonize_raster`."""
+    """What to trace in a raster, and what of it to keep.
+
+    Args:
+        band: Band, counted from 1. None: the first; of a raster whose bands carry CLASS_VALUE tags, all those: each
+            class is then traced where it is more probable than every other and than the background, the threshold is
+            not used, and neighbours have their boundary in common (see `class_outlines`).
+        threshold: Probability from which a pixel is inside (0..1); not used for masks.
+        value: The stored value that is inside in a mask. None: probabilities, or, for integers without a scale, a
+            mask of every value but 0.
+        min_area: Polygons with less area, holes taken off, are left out; ground m2.
+        min_hole_area: Holes with less area are filled, unless a polygon lies in them; ground m2.
+        split: When a region is parted; None: never. Only a raster with a band of contacts beside `band` has any.
+    """
 
     band: int | None = None
     threshold: float = 0.5

@@ -16,6 +16,7 @@ from building_segmenter.footprints.contours.classes import class_segments
 from building_segmenter.footprints.contours.nesting import nested
 from building_segmenter.footprints.contours.rings import contour_rings
 from building_segmenter.footprints.polygonize import polygonize_mask, polygonize_raster, trace_raster
+from building_segmenter.footprints.tracing import TraceRule
 from building_segmenter.progress import Progress
 
 COLUMNS = ["class", "class_name", "score", "area_m2", "perim_m", "vertices", "geometry"]
@@ -119,8 +120,8 @@ def test_small_polygons_go_and_nothing_overlaps(tmp_path):
     planes = np.stack([gaussian_filter(plane, 1.0) for plane in rng.random((4, 80, 80))])
     planes = planes[1:] / planes.sum(axis=0)
     path = write_classes(tmp_path / "p.tif", planes)
-    layer = polygonize_raster(path, min_area=0.5, min_hole_area=4.0)
-    assert 3 < len(layer) < len(polygonize_raster(path, min_area=0.0))
+    layer = polygonize_raster(path, TraceRule(min_area=0.5, min_hole_area=4.0))
+    assert 3 < len(layer) < len(polygonize_raster(path, TraceRule(min_area=0.0)))
     assert layer.area_m2.min() >= 0.5
     polygons = in_pixels(layer)
     assert shapely.area(polygons).sum() == pytest.approx(shapely.union_all(polygons).area, rel=1e-9)
@@ -128,7 +129,7 @@ def test_small_polygons_go_and_nothing_overlaps(tmp_path):
 
 def test_a_band_that_is_named_is_traced_by_its_threshold(tmp_path):
     path = write_classes(tmp_path / "p.tif", three_fields())
-    layer = polygonize_raster(path, band=3, threshold=0.9)
+    layer = polygonize_raster(path, TraceRule(band=3, threshold=0.9))
     assert "class" not in layer
     assert in_pixels(layer)[0].area < np.pi * 15**2
     assert not trace_raster(path).is_parted

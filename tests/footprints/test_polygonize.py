@@ -20,6 +20,7 @@ from building_segmenter.errors import (
 )
 from building_segmenter.footprints import tracing
 from building_segmenter.footprints.polygonize import polygonize_mask, polygonize_raster
+from building_segmenter.footprints.tracing import TraceRule
 from building_segmenter.geo.ground import scaled_frame
 from building_segmenter.progress import Progress, SilentSink
 
@@ -82,14 +83,14 @@ def test_own_probabilities_have_scale_and_nodata(tmp_path):
 def test_scaled_integers_are_inside_from_the_threshold_on(tmp_path, threshold, inside):
     values = np.arange(254).reshape(1, -1).astype(np.uint8)
     path = write(tmp_path / "p.tif", np.append(values, [[254]], axis=1).astype(np.uint8), scale=1 / 254, nodata=255)
-    frame = polygonize_raster(path, threshold=threshold, min_area=0)
+    frame = polygonize_raster(path, TraceRule(threshold=threshold, min_area=0))
     assert bounds_in_pixels(frame)[0] == pytest.approx(max(0, inside), abs=1e-9)
 
 
 def test_negative_scale_and_offset(tmp_path):
     values = np.arange(0, 101, 10, np.int16).reshape(1, -1)
     path = write(tmp_path / "p.tif", values, scale=-0.01, offset=1.0)
-    frame = polygonize_raster(path, threshold=0.5, min_area=0)
+    frame = polygonize_raster(path, TraceRule(threshold=0.5, min_area=0))
     # Inside are 0 to 50; 50.5 is a twentieth of the way to 60.
     assert bounds_in_pixels(frame) == pytest.approx((0, 0, 5.55, 1), abs=1e-6)
     assert frame.score[0] == pytest.approx(75, abs=1e-3)
@@ -99,7 +100,7 @@ def test_negative_scale_and_offset(tmp_path):
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, 0.5])
 def test_float_equal_to_the_threshold_is_inside(tmp_path, dtype, threshold):
     path = write(tmp_path / "p.tif", square(threshold, 0, dtype))
-    frame = polygonize_raster(path, threshold=threshold)
+    frame = polygonize_raster(path, TraceRule(threshold=threshold))
     assert bounds_in_pixels(frame) == pytest.approx((4.5, 4.5, 11.5, 11.5), abs=1e-2)
     assert frame.score[0] == pytest.approx(100 * threshold, abs=1e-3)
 
@@ -116,7 +117,7 @@ def test_floats_that_are_no_probabilities_are_refused_and_value_helps(tmp_path):
     with pytest.raises(InvalidParameterError, match="from 0 to 255") as caught:
         polygonize_raster(path)
     assert "VALUE" in caught.value.hint
-    assert len(polygonize_raster(path, value=255)) == 1
+    assert len(polygonize_raster(path, TraceRule(value=255))) == 1
 
 
 def test_mask_of_integers_is_inside_where_not_zero(tmp_path):
@@ -131,13 +132,13 @@ def test_value_chooses_one_class(tmp_path):
     array = square(1, 2, np.uint8)
     array[0:3, 0:3] = 7
     path = write(tmp_path / "p.tif", array, scale=0.5)
-    assert bounds_in_pixels(polygonize_raster(path, value=1)) == (4, 4, 12, 12)
-    assert bounds_in_pixels(polygonize_raster(path, value=7)) == (0, 0, 3, 3)
+    assert bounds_in_pixels(polygonize_raster(path, TraceRule(value=1))) == (4, 4, 12, 12)
+    assert bounds_in_pixels(polygonize_raster(path, TraceRule(value=7))) == (0, 0, 3, 3)
 
 
 def test_value_that_is_nodata_is_refused(tmp_path):
     with pytest.raises(InvalidParameterError, match="nodata"):
-        polygonize_raster(write(tmp_path / "p.tif", square(1, 0, np.uint8), nodata=1), value=1)
+        polygonize_raster(write(tmp_path / "p.tif", square(1, 0, np.uint8), nodata=1), TraceRule(value=1))
 
 
 def test_alpha_and_mask_bands_are_outside(tmp_path):
@@ -152,17 +153,17 @@ def test_alpha_and_mask_bands_are_outside(tmp_path):
 
 def test_band_is_chosen_and_checked(tmp_path):
     path = write(tmp_path / "p.tif", np.stack([square(1, 0, np.uint8), square(1, 0, np.uint8, 2, 6)]))
-    assert bounds_in_pixels(polygonize_raster(path, band=2)) == (2, 2, 6, 6)
+    assert bounds_in_pixels(polygonize_raster(path, TraceRule(band=2))) == (2, 2, 6, 6)
     with pytest.raises(BandsError, match="BAND is 3"):
-        polygonize_raster(path, band=3)
+        polygonize_raster(path, TraceRule(band=3))
 
 
 def test_min_areas_are_ground_metres(tmp_path):
     path = write(tmp_path / "p.tif", square(1, 0, np.uint8), pixel=0.5)
     area = (64 - 0.5) / 4
-    frame = polygonize_raster(path, min_area=area * 0.998)
+    frame = polygonize_raster(path, TraceRule(min_area=area * 0.998))
     assert frame.area_m2[0] == pytest.approx(area, rel=1.5e-3)
-    assert len(polygonize_raster(path, min_area=area * 1.002)) == 0
+    assert len(polygonize_raster(path, TraceRule(min_area=area * 1.002))) == 0
 
 
 def test_raster_without_crs_needs_a_ground_frame(tmp_path):
@@ -170,7 +171,7 @@ def test_raster_without_crs_needs_a_ground_frame(tmp_path):
     with pytest.raises(MissingCrsError, match="coordinate reference system") as caught:
         polygonize_raster(path)
     assert "Assign" in caught.value.hint
-    frame = polygonize_raster(path, ground=scaled_frame(0.1), min_area=0)
+    frame = polygonize_raster(path, TraceRule(min_area=0), ground=scaled_frame(0.1))
     assert frame.crs is None
     assert frame.area_m2[0] == pytest.approx(0.635)
     assert frame.perim_m[0] == pytest.approx(2.8 + 4 * np.sqrt(0.5) / 10)
@@ -182,7 +183,7 @@ def test_mean_probability_and_holes(tmp_path):
     array[15:25, 15:25] = 0.2
     frame = polygonize_raster(write(tmp_path / "p.tif", array))
     assert frame.score[0] == pytest.approx(100 * array[array > 0.5].mean(), abs=1e-3)
-    filled = polygonize_raster(write(tmp_path / "p.tif", array), min_hole_area=200)
+    filled = polygonize_raster(write(tmp_path / "p.tif", array), TraceRule(min_hole_area=200))
     assert filled.score[0] == pytest.approx(100 * array[5:35, 5:35].mean(), abs=1e-3)
 
 
@@ -215,7 +216,7 @@ def test_all_nodata_is_an_empty_layer(tmp_path):
 def test_warns_of_integers_that_look_like_probabilities_and_of_an_unused_threshold(tmp_path):
     graded = np.arange(256, dtype=np.uint8).repeat(4).reshape(16, -1)
     sink = SilentSink()
-    polygonize_raster(write(tmp_path / "p.tif", graded), threshold=0.7, progress=Progress(sink))
+    polygonize_raster(write(tmp_path / "p.tif", graded), TraceRule(threshold=0.7), progress=Progress(sink))
     assert any("many values" in warning for warning in sink.warnings)
     assert any("THRESHOLD" in warning for warning in sink.warnings)
 
@@ -251,10 +252,10 @@ def test_blocks_and_bands_do_not_change_a_bit(tmp_path, monkeypatch, layout):
     rng = np.random.default_rng(3)
     smooth = rng.random((20, 15)).repeat(10, 0).repeat(10, 1).astype(np.float32)
     path = write(tmp_path / "p.tif", smooth * rng.random(smooth.shape, np.float32) ** 0.1, **layout)
-    whole = polygonize_raster(path, min_area=1, min_hole_area=3)
+    whole = polygonize_raster(path, TraceRule(min_area=1, min_hole_area=3))
     monkeypatch.setattr("building_segmenter.footprints.contours.field._BAND_PIXELS", 1000)
     monkeypatch.setattr("building_segmenter.footprints.contours.field._READ_PIXELS", 2500)
-    cut = polygonize_raster(path, min_area=1, min_hole_area=3)
+    cut = polygonize_raster(path, TraceRule(min_area=1, min_hole_area=3))
     assert len(whole) > 20
     assert shapely.to_wkb(whole.geometry).tolist() == shapely.to_wkb(cut.geometry).tolist()
     assert whole.drop(columns="geometry").equals(cut.drop(columns="geometry"))
@@ -273,7 +274,7 @@ def test_pixels_as_fine_as_the_rounding_of_coordinates_give_valid_polygons(tmp_p
     write(path, noise)
     with rasterio.open(path, "r+") as dataset:
         dataset.transform = from_origin(8_000_000, 3_732_000, 4e-9, 4e-9)
-    frame = polygonize_raster(str(path), min_area=0, ground=scaled_frame(1.0))
+    frame = polygonize_raster(str(path), TraceRule(min_area=0), ground=scaled_frame(1.0))
     assert len(frame) > 10
     assert frame.geometry.is_valid.all()
     assert set(frame.geom_type) == {"Polygon"}

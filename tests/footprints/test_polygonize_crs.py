@@ -9,6 +9,7 @@ from affine import Affine
 from shapely.affinity import affine_transform
 
 from building_segmenter.footprints.polygonize import polygonize_raster
+from building_segmenter.footprints.tracing import TraceRule
 from building_segmenter.geo.ground import local_frame, scaled_frame
 
 LONGITUDE, LATITUDE = -84.4, 33.7
@@ -78,7 +79,9 @@ def in_pixels(tmp_path_factory):
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:32616", "EPSG:2240"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_same_polygons_on_the_ground_to_a_centimetre(tmp_path, in_pixels, crs, orientation):
-    frame = polygonize_raster(georeferenced(tmp_path / "p.tif", orientation, crs), min_area=1.0, min_hole_area=1.0)
+    frame = polygonize_raster(
+        georeferenced(tmp_path / "p.tif", orientation, crs), TraceRule(min_area=1.0, min_hole_area=1.0)
+    )
     assert len(frame) == 3
     there = frame.to_crs("EPSG:4326").geometry.to_numpy()
     ground = ground_of(orientation)

@@ -54,7 +54,7 @@ def test_the_number_of_blocks_does_not_matter_also_where_regions_are_parted(tmp_
         with pytest.MonkeyPatch.context() as patch:
             cut(patch, blocks)
             patch.setattr(tracing, "FEATURES", together)
-            found.append(trace_raster(path, min_area=0.1, min_hole_area=0.3, split=SplitRule()))
+            found.append(trace_raster(path, TraceRule(min_area=0.1, min_hole_area=0.3, split=SplitRule())))
     assert len(found[0].regions) > 3
     same(found[0], found[1])
     same(found[0], found[2])
@@ -78,7 +78,7 @@ def test_batches_come_as_soon_as_they_are_full_and_hold_all_in_order(tmp_path, m
     for row in range(2, HEIGHT, 12):
         planes[0, row : row + 6, 4:10] = planes[0, row : row + 6, 20:30] = 1
     path = write_planes(tmp_path / "p.tif", planes, names=("building",), blockysize=1)
-    whole = trace_raster(path, min_area=0)
+    whole = trace_raster(path, TraceRule(min_area=0))
     cut(monkeypatch, 12)
     monkeypatch.setattr(tracing, "FEATURES", 5)
     with rasterio.open(path) as dataset:
