@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from building_segmenter.assessment.objects import object_accuracy
+from building_segmenter.assessment.objects import ObjectAccuracy, object_accuracy
 from building_segmenter.geo.vectors import read_polygons
 
 
@@ -20,36 +20,13 @@ from building_segmenter.geo.vectors import read_polygons
 class Accuracy:
     """Agreement of found buildings with the true ones.
 
-    Attributes:
+    Args:
         pixel_iou: Intersection over union of the covered pixels, 0..1.
-        found: Number of footprints that were found.
-        true: Number of true footprints.
-        matched: Number of pairs of the two with an IoU of at least 0.5.
-        found_corners: Mean number of corners of the matched footprints; NaN if there are none.
-        true_corners: The same of their true counterparts.
+        objects: Building by building, at an IoU of at least 0.5.
     """
 
     pixel_iou: float
-    found: int
-    true: int
-    matched: int
-    found_corners: float
-    true_corners: float
-
-    @property
-    def precision(self) -> float:
-        """Share of the found buildings that are true; 0 if none was found."""
-        return self.matched / self.found if self.found else 0.0
-
-    @property
-    def recall(self) -> float:
-        """Share of the true buildings that were found; 0 if there are none."""
-        return self.matched / self.true if self.true else 0.0
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return 2 * self.matched / (self.found + self.true) if self.found + self.true else 0.0
+    objects: ObjectAccuracy
 
 
 def measure(
@@ -76,15 +53,8 @@ def measure(
     found, true = (
         read_polygons(str(path), what).to_crs(crs) for path, what in ((footprints, "footprints"), (truth, "truth"))
     )
-    objects = object_accuracy(found, true, shapely.Polygon(corners), min_area_m2)
-    return Accuracy(
-        pixel_iou=mask_iou(*(covered(layer, shape, transform) for layer in (found, true))),
-        found=objects.matches.predicted_count,
-        true=objects.matches.reference_count,
-        matched=len(objects.matches),
-        found_corners=objects.predicted_corners,
-        true_corners=objects.reference_corners,
-    )
+    pixel_iou = mask_iou(*(covered(layer, shape, transform) for layer in (found, true)))
+    return Accuracy(pixel_iou, object_accuracy(found, true, shapely.Polygon(corners), min_area_m2))
 
 
 def mask_iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:

@@ -86,12 +86,13 @@ def report(footprints: geopandas.GeoDataFrame, accuracy: Accuracy | None, second
     """Return the figures of a run as text, a line each."""
     lines = [("footprints", f"{FOOTPRINTS}"), ("map", f"{MAP}"), ("buildings", f"{len(footprints)}{_kept(footprints)}")]
     if accuracy:
+        objects, matches = accuracy.objects, accuracy.objects.matches
         lines += [
-            ("true buildings", f"{accuracy.true}"),
+            ("true buildings", f"{matches.reference_count}"),
             ("pixel IoU", f"{accuracy.pixel_iou:.3f}"),
-            ("found right", f"{accuracy.matched} at an IoU of 0.5: precision {accuracy.precision:.3f},"
-                            f" recall {accuracy.recall:.3f}, F1 {accuracy.f1:.3f}"),
-            ("corners", f"{accuracy.found_corners:.1f} a building, {accuracy.true_corners:.1f} in truth"),
+            ("found right", f"{len(matches)} at an IoU of 0.5: precision {matches.precision:.3f},"
+                            f" recall {matches.recall:.3f}, F1 {matches.f1:.3f}"),
+            ("corners", f"{objects.predicted_corners:.1f} a building, {objects.reference_corners:.1f} in truth"),
         ]  # fmt: skip
     lines.append(("time", f"{seconds:.1f} s in QGIS, its start included"))
     return "\n".join(f"{name:<15} {value}" for name, value in lines)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
+from building_segmenter.assessment.matching import Matches
+from building_segmenter.assessment.objects import ObjectAccuracy
 from demo import run
 from demo.accuracy import Accuracy
 from demo.processes import DemoError, find_qgis_process, find_qgis_python, qgis_environment
@@ -64,7 +66,9 @@ def test_a_missing_raster_ends_the_demo_with_its_name(tmp_path, capsys, monkeypa
 
 def test_the_report_says_what_was_measured():
     frame = geopandas.GeoDataFrame({"status": [0, 0, 1]}, geometry=[None] * 3)
-    text = run.report(frame, Accuracy(0.8123, 3, 4, 2, 5.0, 4.5), 12.34)
+    pairs = np.arange(2)
+    matches = Matches(pairs, pairs, np.array([0.9, 0.8]), predicted_count=3, reference_count=4)
+    text = run.report(frame, Accuracy(0.8123, ObjectAccuracy(matches, 5.0, 4.5)), 12.34)
     assert "3, 1 of them as predicted" in text
     for figure in ("0.812", "precision 0.667", "recall 0.500", "F1 0.571", "5.0 a building, 4.5 in truth", "12.3 s"):
         assert figure in text
