@@ -27,6 +27,9 @@ from building_segmenter.rasters.source import is_fully_valid
 
 _NEAR = 1.15
 _STEPS_PER_OCTAVE = 32
+# Where between two whole pixels an origin goes over to the next one. Origins lie on whole pixels, halves and quarters,
+# give or take the last digit, and all that abut must go the same way: rounding takes 0.5 down and 1.5 up.
+_TURN = 0.71
 # Model pixels read around a window where the kernel needs neighbours.
 _MARGIN = 4
 
@@ -173,8 +176,8 @@ def _axis(length: int, factor: float, origin: float | None, tile_size: int) -> A
     whole = max(1, round(length / factor))
     if origin is None or whole <= tile_size:
         return Axis(whole, factor, 0.0, 0, length)
-    # The raster keeps the phase of its own pixels: its start is rounded to the lattice of those.
-    start = round(origin)
+    # The raster keeps the phase of its own pixels: its start is moved to the lattice of those.
+    start = math.floor(origin + 1 - _TURN)
     index = round(start / factor)
     offset = index * factor - start
     return Axis(max(1, round((length - offset) / factor)), factor, offset, index, length)

@@ -1,9 +1,11 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
-import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.io import MemoryFile
 
 from building_segmenter.rasters.grid import model_grid, read_grid, resampling_factor
 from building_segmenter.rasters.source import open_raster, pixel_on_ground
@@ -94,26 +96,32 @@ def test_nodata_alpha_and_nan_are_not_valid(write_image):
         assert valid[:, 40:].all()
 
 
-def test_abutting_rasters_share_a_lattice(tmp_path):
-    """Two files cut from one mosaic at odd columns put their model pixels on the same lines."""
+@pytest.mark.parametrize("gsd", [0.15, 0.25, 0.5, 0.72])
+@pytest.mark.parametrize("phase", [0.0, 0.25, 0.5, 0.75])
+def test_abutting_rasters_share_a_lattice(gsd, phase):
+    """Files cut from one mosaic at odd and even columns and rows put their model pixels on the same lines.
+
+    Also where the mosaic begins at half a pixel, as it does if its origin was the centre of a pixel.
+    """
     grids = []
-    for start in (0, 1001):
-        path = tmp_path / f"{start}.tif"
-        transform = Affine(0.075, 0, 300000 + 0.075 * start, 0, -0.075, 3700000)
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            width=999,
-            height=999,
-            count=1,
-            dtype="uint8",
-            crs="EPSG:32616",
-            transform=transform,
-        ):
+    for start in (0, 1000, 1001, 1502):
+        place = Affine(0.25, 0, 300000 + 0.25 * (start + phase), 0, -0.25, 3700000 - 0.25 * (start + phase))
+        with placed_raster(999, place) as dataset:
+            grids.append(model_grid(dataset, (0.25, 0.25), gsd, 128))
+    first = grids[0]
+    for other in grids[1:]:
+        across = (other.transform.c - first.transform.c) / first.transform.a
+        down = (other.transform.f - first.transform.f) / first.transform.e
+        assert [across, down] == pytest.approx([round(across), round(down)], abs=1e-6)
+        assert other.columns.index - first.columns.index == round(across)
+        assert other.rows.index - first.rows.index == round(down)
+
+
+@contextmanager
+def placed_raster(side, transform):
+    profile = {"driver": "GTiff", "width": side, "height": side, "count": 1, "dtype": "uint8", "crs": "EPSG:32616"}
+    with MemoryFile() as file:
+        with file.open(transform=transform, **profile):
             pass
-        with open_raster(str(path)) as dataset:
-            grids.append(grid_of(dataset, 0.15))
-    apart = (grids[1].transform.c - grids[0].transform.c) / grids[0].transform.a
-    assert abs(apart - round(apart)) < 1e-6
-    assert grids[1].columns.index - grids[0].columns.index == round(apart)
+        with file.open() as dataset:
+            yield dataset

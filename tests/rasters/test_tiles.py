@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +45,28 @@ def test_abutting_axes_share_their_inner_tiles():
     whole = tile_starts(4000, 512, 384, 1000)
     right = [start + 2000 for start in tile_starts(2000, 512, 384, 3000)]
     assert set(right[1:-1]) <= set(whole)
+
+
+@pytest.mark.parametrize(
+    ("size", "index", "starts"),
+    [
+        (1000, 0, [0, 384, 488]),
+        (1000, 100, [0, 284, 488]),
+        (1000, -8, [0, 8, 392, 488]),
+        (512 + 384, 0, [0, 384]),
+        (513, 0, [0, 1]),
+        (512, 77, [0]),
+        (300, 77, [0]),
+    ],
+)
+def test_the_first_and_the_last_tile_shift_inwards(size, index, starts):
+    assert tile_starts(size, 512, 384, index) == starts
+
+
+@given(sizes, tiles, st.floats(0.25, 1.0), st.integers(-(10**7), 10**7))
+def test_no_pixel_is_seen_twice_beyond_the_overlap_but_at_the_ends(size, tile, share, index):
+    stride = max(1, round(tile * share))
+    steps = np.diff(tile_starts(size, tile, stride, index))
+    assert (steps[1:-1] == stride).all()
+    assert (steps <= stride).all()
+    assert len(steps) <= -(-max(size - tile, 0) // stride) + 1
