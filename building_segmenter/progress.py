@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 from building_segmenter.errors import CancelledError
@@ -45,6 +46,14 @@ class SilentSink:
         self.warnings.append(message)
 
 
+@dataclass
+class _Pace:
+    """When and at which share of the whole (0..1) began what tells how fast the work is."""
+
+    began: float
+    done: float
+
+
 class Progress:
     """A span of a task's progress; `part` hands a share of it to a step.
 
@@ -57,14 +66,14 @@ class Progress:
         self.sink: Sink = sink if sink is not None else SilentSink()
         self.cancelled = cancelled if cancelled is not None else threading.Event()
         self._start, self._stop = 0.0, 1.0
-        self._began = time.monotonic()
+        self._pace = _Pace(time.monotonic(), 0.0)
 
     def part(self, start: float, stop: float) -> Progress:
         """Return the progress of a step that takes this span's share from `start` to `stop` (0..1)."""
         step = Progress(self.sink, self.cancelled)
         width = self._stop - self._start
         step._start, step._stop = self._start + start * width, self._start + stop * width
-        step._began = self._began
+        step._pace = self._pace
         return step
 
     def check(self) -> None:
@@ -72,13 +81,25 @@ class Progress:
         if self.cancelled.is_set():
             raise CancelledError
 
+    def measure_from(self, fraction: float) -> None:
+        """Judge the time left by the work from here on: preparation, and what a stopped run had done, say nothing.
+
+        Args:
+            fraction: The share of this span that is done (0..1).
+        """
+        self._pace.began, self._pace.done = time.monotonic(), self._whole(fraction)
+
     def update(self, fraction: float, stage: str) -> None:
         """Report the share of this span that is done (0..1), and stop if asked to."""
         self.check()
-        done = self._start + (self._stop - self._start) * min(max(fraction, 0.0), 1.0)
-        elapsed = time.monotonic() - self._began
-        eta = elapsed * (1.0 - done) / done if done > 0.02 and elapsed > 1.0 else None
+        done, elapsed = self._whole(fraction), time.monotonic() - self._pace.began
+        share, left = done - self._pace.done, 1.0 - done
+        eta = elapsed * left / share if share > 0.02 * (share + left) and elapsed > 1.0 else None
         self.sink.progress(done, stage, eta)
+
+    def _whole(self, fraction: float) -> float:
+        """Return the share of the whole task that is done when such a share of this span is."""
+        return self._start + (self._stop - self._start) * min(max(fraction, 0.0), 1.0)
 
     def log(self, message: str) -> None:
         """Tell the user a fact about the run."""

@@ -38,16 +38,27 @@ class Journal:
         self.done = done
         self._file = file
 
-    def add(self, entry: dict[str, Any]) -> None:
-        """Keep an entry, ready for JSON, of a step whose results are on disk."""
+    def add(self, entry: dict[str, Any], *, durable: bool = False) -> None:
+        """Keep an entry, ready for JSON, of a step whose results are on disk.
+
+        Args:
+            entry: Describes the step.
+            durable: Wait until it is on the disk, where it also outlasts the machine's end.
+        """
         self.done.append(entry)
         if self._file is not None:
-            self._file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+            self._file.write(_line(entry))
             self._file.flush()
+            if durable:
+                os.fsync(self._file.fileno())
 
-    def forget(self) -> None:
-        """Take the steps for nothing worth keeping, where they came to no result."""
-        self.done.clear()
+    def forget(self, first: int = 0) -> None:
+        """Take the steps from one on for nothing worth keeping: they came to no result, or it is lost."""
+        del self.done[first:]
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.writelines(map(_line, self.done))
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file; nothing more can be kept."""
@@ -162,10 +173,14 @@ def _open(state: Path, work: dict[str, Any], progress: Progress) -> Journal:
     (state / _MANIFEST).write_text(json.dumps(work, indent=1), encoding="utf-8")
     (state / _RESULT).mkdir(exist_ok=True)
     with (state / _JOURNAL).open("w", encoding="ascii") as journal:
-        journal.writelines(json.dumps(entry, separators=(",", ":")) + "\n" for entry in done)
+        journal.writelines(map(_line, done))
     if done:
         progress.log(f"Going on from {state}, which a stopped run left.")
     return Journal(done, (state / _JOURNAL).open("a", encoding="ascii"))
+
+
+def _line(entry: dict[str, Any]) -> str:
+    return json.dumps(entry, separators=(",", ":")) + "\n"
 
 
 def _earlier(manifest: Path) -> dict[str, Any]:
@@ -179,11 +194,15 @@ def _earlier(manifest: Path) -> dict[str, Any]:
 
 def _read_journal(path: Path) -> list[dict[str, Any]]:
     entries = []
-    for line in path.read_text(encoding="ascii").splitlines(keepends=True) if path.is_file() else []:
+    for line in path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True) if path.is_file() else []:
         # The last line of a killed run may end in the middle.
         if not line.endswith("\n"):
             break
-        entries.append(json.loads(line))
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            # So may any of a machine that lost its power.
+            break
     return entries
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
 
@@ -14,9 +14,10 @@ class TerminalSink:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        left = TextColumn("{task.fields[left]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), left)
         self._bar = Bar(*columns, console=self._console, transient=True) if self._console.is_terminal else None
-        self._shown = self._bar.add_task("Starting", total=1.0) if self._bar else None
+        self._shown = self._bar.add_task("Starting", total=1.0, left="") if self._bar else None
         self._last_tenth = -1
 
     def __enter__(self) -> TerminalSink:
@@ -32,12 +33,12 @@ class TerminalSink:
 
     def progress(self, fraction: float, stage: str, eta_s: float | None) -> None:
         """Show how far the task is."""
+        left = "" if eta_s is None else f"{_in_words(eta_s)} left"
         if self._bar and self._shown is not None:
-            self._bar.update(self._shown, completed=fraction, description=stage)
+            self._bar.update(self._shown, completed=fraction, description=stage, left=left)
         elif int(fraction * 10) > self._last_tenth:
             self._last_tenth = int(fraction * 10)
-            left = f", {eta_s:.0f} s left" if eta_s is not None else ""
-            self._console.print(f"{fraction:4.0%} {stage}{left}", soft_wrap=True, markup=False)
+            self._console.print(f"{fraction:4.0%} {stage}{left and ', '}{left}", soft_wrap=True, markup=False)
 
     def log(self, message: str) -> None:
         """Show a line."""
@@ -46,6 +47,14 @@ class TerminalSink:
     def warning(self, message: str) -> None:
         """Show a warning."""
         self._console.print(f"Warning: {message}", style="yellow", soft_wrap=True, markup=False)
+
+
+def _in_words(seconds: float) -> str:
+    """Return a time as a person says it: seconds up to two minutes, then minutes, then hours and minutes."""
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class TerminalListener:

@@ -45,9 +45,14 @@ def open_raster(path: str, what: str = "image") -> Iterator[DatasetReader]:
                 yield dataset
         except RasterioError as error:
             raise InputUnreadableError(
-                f"The {what} {path} cannot be read: {error}",
+                f"The {what} {path} cannot be read: {words_of(error)}",
                 "Check that it opens in QGIS; a file that breaks off was probably not copied to its end.",
             ) from error
+
+
+def words_of(error: RasterioError) -> str:
+    """Return what GDAL said: rasterio's own words often only refer to it."""
+    return str(error.__cause__ or error)
 
 
 class RasterPool:

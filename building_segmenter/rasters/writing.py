@@ -50,7 +50,8 @@ def write_rows(dataset: DatasetWriter, row: int, values: NDArray[Any]) -> None:
     try:
         dataset.write(values, window=Window(0, row, values.shape[2], values.shape[1]))
     except RasterioError as error:
-        raise _not_whole(Path(dataset.name), error) from error
+        rows = f"rows {row} to {row + values.shape[1] - 1}"
+        raise _not_whole(Path(dataset.name), f"{rows}: {error}") from error
 
 
 def _check_whole(path: Path) -> None:
@@ -77,7 +78,7 @@ def _check_blocks(dataset: Any, band: int, size: int) -> None:
                 raise ValueError(f"block {place} of band {band} is missing")
 
 
-def _not_whole(path: Path, error: Exception) -> DiskFullError:
+def _not_whole(path: Path, error: Exception | str) -> DiskFullError:
     return DiskFullError(
         f"The raster {path.name} could not be written to its end: {error}.",
         "Free some space, or write to another disk, and run again.",
