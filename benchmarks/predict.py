@@ -100,10 +100,14 @@ def segment(options, precision):
 def floor(options, precision):
     import openvino
 
-    from building_segmenter.inference.runtime import TilePredictor, as_openvino
+    from building_segmenter.inference.from_keras import as_openvino
+    from building_segmenter.inference.network import keras_network
+    from building_segmenter.inference.runtime import TilePredictor
+    from building_segmenter.networks.shipped import default_model_path
 
     network, facts = shipped_model()
-    chosen = TilePredictor(network, facts.tile_size, len(facts.bands), precision, options.threads).precision
+    named = keras_network(default_model_path(), facts)
+    chosen = TilePredictor(named, precision, options.threads).precision
     core = openvino.Core()
     settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": chosen}
     settings["INFERENCE_NUM_THREADS"] = options.threads

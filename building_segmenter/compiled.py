@@ -8,8 +8,6 @@ not when a kernel that it calls changes in another file, so each state of the so
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +15,7 @@ from typing import Any
 
 import numba
 
-
-def cache_folder() -> Path:
-    """Return the folder for compiled kernels, by the customs of the platform."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "building-segmenter" / "numba"
+from building_segmenter.user_cache import user_cache
 
 
 def sources_digest(folder: Path) -> str:
@@ -42,7 +30,7 @@ def sources_digest(folder: Path) -> str:
 
 def _cacheable() -> bool:
     config: Any = numba.config
-    base = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_folder()
+    base = Path(config.CACHE_DIR) if config.CACHE_DIR else user_cache() / "numba"
     try:
         folder = base / sources_digest(Path(__file__).parent)
         folder.mkdir(parents=True, exist_ok=True)

@@ -543,8 +543,26 @@ class PredictionTask(Task):
         "auto",
         "choice",
         "Precision",
-        "Arithmetic of the network. auto: bf16 where the processor has it, else f32.",
-        choices=("auto", "f32", "bf16"),
+        "Arithmetic of the network. auto: bf16 where the processor has it, else f32, also on a graphics card.",
+        choices=("auto", "f32", "bf16", "f16"),
+        advanced=True,
+    )
+    augment: str = option(
+        "none",
+        "choice",
+        "Look again",
+        "Predict mirrored copies of each tile, too, and take the mean, which is surer. flips: 4 copies in all, in 4"
+        " times the time; turns: 8, mirrored and turned, in 8 times the time.",
+        choices=("none", "flips", "turns"),
+        advanced=True,
+    )
+    device: str = option(
+        "cpu",
+        "choice",
+        "Device",
+        "What runs the network. cpu: the processor. gpu: a graphics card of Intel, through OpenVINO. auto: the card"
+        " where there is one, else the processor.",
+        choices=("cpu", "gpu", "auto"),
         advanced=True,
     )
     threads: int = option(

@@ -40,6 +40,12 @@ class FlatScene:
     roofs: list[Any]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_models(tmp_path_factory):
+    """Keep compiled models among the tests' files, also in the processes that tests start."""
+    os.environ["BUILDING_SEGMENTER_MODEL_CACHE"] = str(tmp_path_factory.mktemp("compiled models"))
+
+
 @pytest.fixture(scope="session")
 def flat_scene():
     """Two houses, one with a courtyard, and an L, turned by 17 degrees; 400 x 300 px."""

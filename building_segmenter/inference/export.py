@@ -12,7 +12,7 @@ import onnx
 import openvino
 
 from building_segmenter import scratch
-from building_segmenter.inference.runtime import as_openvino
+from building_segmenter.inference.from_keras import as_openvino
 from building_segmenter.networks.facts import ModelFacts, facts_to_item
 from building_segmenter.networks.model_file import load_model
 from building_segmenter.networks.onnx_export.deepness import score_names, value_range

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import queue
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from building_segmenter.errors import InvalidParameterError, ModelError
-from building_segmenter.networks.folding import for_prediction
+from building_segmenter.errors import ModelError
+from building_segmenter.inference.compiling import compiled_model
+from building_segmenter.inference.devices import chosen_device, chosen_precision
+from building_segmenter.inference.model_cache import ModelCache, cache_folder
+from building_segmenter.inference.network import Network
+from building_segmenter.inference.turns import TURNS, mean_over_turns
 
 
 class TilePredictor:
@@ -22,34 +24,46 @@ class TilePredictor:
     The shape of a request is fixed for a run, so that how the work is split cannot change a result's bytes.
 
     Args:
-        model: The network; Keras must run on its OpenVINO backend.
-        tile_size: Side of a tile in pixels.
-        bands: Bands of a tile.
-        precision: auto (bf16 where the processor has it), f32 or bf16.
-        threads: Processor threads, 0 for all.
+        network: What to run; it is built only if no earlier run left it compiled (`model_cache`).
+        precision: auto (bf16 on a processor that has it), f32, bf16 or f16.
+        threads: Processor threads, 0 for all. They mean nothing to a graphics card.
+        device: cpu, gpu or auto (`devices.chosen_device`).
+        augment: none; flips or turns: the mean over 4 or 8 turned copies of a tile, at 4 or 8 times the cost.
+        log: Told when the cache of compiled models is of no use.
 
     Attributes:
-        precision: f32 or bf16, as chosen.
-        device: Name of the processor.
+        precision: f32, bf16 or f16, as chosen.
+        device: Name of the processor or card.
         runtime: Name and version of what runs the network.
         requests: How many tiles are predicted side by side.
 
     Raises:
-        InvalidParameterError: The processor has no bf16 arithmetic and `precision` asks for it.
+        InvalidParameterError: There is no such device, or it does not have the arithmetic of `precision`.
+        ModelError: The network cannot be built or compiled.
     """
 
-    def __init__(self, model: keras.Model, tile_size: int, bands: int, precision: str, threads: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        precision: str = "auto",
+        threads: int = 0,
+        device: str = "cpu",
+        augment: str = "none",
+        log: Callable[[str], None] = lambda message: None,
+    ) -> None:
         core = openvino.Core()
-        self.precision = _chosen_precision(core, precision)
+        chosen = chosen_device(core, device)
+        self.precision = chosen_precision(chosen, precision)
+        self.device = chosen.full_name
+        self.runtime = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        self._turns = TURNS[augment]
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": self.precision,
         }
-        if threads:
+        if threads and chosen.is_processor:
             settings["INFERENCE_NUM_THREADS"] = threads
-        compiled = core.compile_model(as_openvino(core, model, tile_size, bands), "CPU", settings)
-        self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
-        self.runtime = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        compiled = compiled_model(core, network, chosen, settings, ModelCache(cache_folder(), log), log)
         self.requests = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.requests):
@@ -64,6 +78,9 @@ class TilePredictor:
         Raises:
             ModelError: The network failed on this tile.
         """
+        return mean_over_turns(self._predict_once, tile, self._turns)
+
+    def _predict_once(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         request = self._idle.get()
         # The request reads it from here, so it has to live until the request has ended.
         batch = np.ascontiguousarray(tile[np.newaxis])
@@ -80,24 +97,3 @@ class TilePredictor:
             ) from error
         finally:
             self._idle.put(request)
-
-
-def as_openvino(core: openvino.Core, model: keras.Model, tile_size: int, bands: int) -> Any:
-    """Return a network as an OpenVINO model of one tile (1, tile size, tile size, bands) in pixel values."""
-    signature = [keras.InputSpec(shape=(1, tile_size, tile_size, bands), dtype="float32")]
-    with tempfile.TemporaryDirectory(prefix="building-segmenter-") as folder:
-        path = Path(folder) / "model.xml"
-        for_prediction(model).export(str(path), format="openvino", input_signature=signature, verbose=False)
-        # Read without mapping the file, which goes away with its folder.
-        return core.read_model(str(path), config={"ENABLE_MMAP": "NO"})
-
-
-def _chosen_precision(core: openvino.Core, wanted: str) -> str:
-    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if wanted == "auto":
-        return "bf16" if has_bf16 else "f32"
-    if wanted == "bf16" and not has_bf16:
-        raise InvalidParameterError(
-            "INFERENCE_PRECISION is bf16, but this processor has no bf16 arithmetic.", "Choose auto or f32."
-        )
-    return wanted

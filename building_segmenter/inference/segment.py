@@ -20,11 +20,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from building_segmenter import scratch
+from building_segmenter.inference.network import keras_network
 from building_segmenter.inference.pipeline import in_order
 from building_segmenter.inference.radiometry import Radiometry, no_valid_pixel
 from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.networks.facts import ModelFacts
-from building_segmenter.networks.model_file import load_model
+from building_segmenter.networks.model_file import read_facts
 from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.grid import ModelGrid, model_grid, read_grid
@@ -134,11 +135,18 @@ def _prepared(options: PredictionTask, rasters: RasterPool, progress: Progress) 
     dataset = rasters.first
     progress.update(0.0, "Loading the model")
     source = options.model or str(default_model_path())
-    model, facts = load_model(source)
+    facts = read_facts(source)
     grid = model_grid(dataset, pixel_on_ground(dataset, options.gsd), facts.gsd, facts.tile_size)
     bands = image_bands(dataset, options.bands, len(facts.bands))
     area, window = area_on_grid(options.area, grid), extent_on_grid(options.extent, grid)
-    predictor = TilePredictor(model, facts.tile_size, len(bands), options.inference_precision, options.threads)
+    predictor = TilePredictor(
+        keras_network(source, facts),
+        options.inference_precision,
+        options.threads,
+        options.device,
+        options.augment,
+        progress.log,
+    )
     progress.log(
         f"{predictor.device}, {predictor.runtime}, {predictor.precision}; model {facts.name}; ground pixel"
         f" {grid.gsd[0]:.3f} m (model: {facts.gsd:.3f} m); {window[2]} x {window[3]} px."

@@ -9,14 +9,15 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from building_segmenter import scratch
 from building_segmenter.errors import ModelError
 from building_segmenter.networks import safety
 from building_segmenter.networks.facts import ModelFacts, facts_to_item, item_to_facts
+
+if TYPE_CHECKING:
+    import keras
 
 FACTS_ENTRY = "mlm.json"
 
@@ -100,6 +101,9 @@ def _facts_of(archive: zipfile.ZipFile, source: str) -> ModelFacts:
 
 
 def _loaded(path: str | os.PathLike[str]) -> Any:
+    # Whoever wants the facts only does without Keras, which takes longer to start than all else.
+    import keras
+
     try:
         with safety.no_weights_left_out():
             return keras.saving.load_model(path, compile=False, safe_mode=True)

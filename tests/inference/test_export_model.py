@@ -17,10 +17,11 @@ from affine import Affine
 from building_segmenter import tasks
 from building_segmenter.errors import InvalidParameterError, ModelError
 from building_segmenter.inference.export import export_model
+from building_segmenter.inference.network import keras_network
 from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.inference.segment import segment_raster
 from building_segmenter.networks.facts import item_to_facts
-from building_segmenter.networks.model_file import load_model, save_model
+from building_segmenter.networks.model_file import load_model, read_facts, save_model
 from building_segmenter.networks.onnx_export.segmentation import FACTS_KEY
 from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.progress import Progress
@@ -59,11 +60,11 @@ def changed_model(bright_model, tmp_path):
 @pytest.fixture(scope="module")
 def shipped():
     """The shipped model, a picture of blocks, and what the model says of it in full precision."""
-    network, facts = load_model(default_model_path())
+    facts = read_facts(default_model_path())
     side, random = facts.tile_size, np.random.default_rng(3)
     blocks = np.kron(random.integers(0, 256, (side // 32, side // 32, len(facts.bands))), np.ones((32, 32, 1)))
     image = np.clip(blocks + random.normal(0, 9, blocks.shape), 0, 255).round().astype(np.float32)
-    return facts, image, TilePredictor(network, side, len(facts.bands), "f32", 1).predict(image)
+    return facts, image, TilePredictor(keras_network(default_model_path(), facts), "f32", 1).predict(image)
 
 
 def scores_of(path, image):

@@ -1,0 +1,52 @@
+"""A network before it runs anywhere: what names it, and how it is made when no cache has it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from building_segmenter.networks.facts import ModelFacts
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network for tiles of one size, of any origin, that is made only when it is needed.
+
+    Args:
+        content: Names what the network computes: networks of equal names are taken for each other. It holds a digest
+            of the file that the network comes from (`file_digest`) and all else that `build` depends on, such as the
+            size of a tile; not versions of programs, nor devices, which the runtime adds.
+        build: Returns an `openvino.Model`, given a `openvino.Core`: one input, float32 (1, tile, tile, bands), in the
+            values of images that the model knows, and one output, float32 (1, tile, tile, channels), of
+            probabilities. A network that has its channels first, or other values, gets them by layers of its own, as
+            `openvino.preprocess.PrePostProcessor` puts before and after it. What it raises goes to the user.
+    """
+
+    content: str
+    build: Callable[[Any], Any]
+
+
+def keras_network(path: str | os.PathLike[str], facts: ModelFacts) -> Network:
+    """Return the network of a model file of ours; the file is read for its digest only, until the network is built.
+
+    Building raises what `networks.model_file.load_model` does.
+    """
+
+    def build(core: Any) -> Any:
+        # Keras takes longer to start than all else, and a network from the cache does without it.
+        from building_segmenter.inference.from_keras import as_openvino
+        from building_segmenter.networks.model_file import load_model
+
+        model, _ = load_model(path)
+        return as_openvino(core, model, facts.tile_size, len(facts.bands))
+
+    return Network(f"keras {file_digest(path)} {facts.tile_size} px {len(facts.bands)} bands", build)
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 digest of a file's content as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
