@@ -297,6 +297,18 @@ class ExportChips(Task):
             raise InvalidParameterError(
                 f"AREA_RULE is {self.area_rule}, and there is no AREA.", "Give AREA, or leave AREA_RULE as it is."
             )
+        if self.format == "labeled-tiles":
+            self._check_chips_of_buildings()
+
+    def _check_chips_of_buildings(self) -> None:
+        """Refuse what places chips on a grid: labeled-tiles has them about buildings."""
+        given = {"STRIDE": self.stride, "STRIDE_Y": self.stride_y, "NEGATIVE_RATIO": self.negative_ratio}
+        names = [name for name, value in given.items() if value is not None]
+        if names:
+            raise InvalidParameterError(
+                f"{names[0]} means nothing for labeled-tiles, which cuts one chip about each building.",
+                f"Leave {names[0]} out, or choose another format.",
+            )
 
     def _check_labeled_tiles(self, name: str, is_given: bool) -> None:
         if is_given and self.format != "labeled-tiles":
@@ -567,6 +579,14 @@ class PredictionTask(Task):
     )
     threads: int = option(
         0, "integer", "Threads", "Processor threads to use. 0: all.", minimum=0, maximum=1024, advanced=True
+    )
+    resume: bool = option(
+        True,
+        "flag",
+        "Resume",
+        "Keep predicted rows when the run is stopped, in a folder beside the output with the ending .partial, and go on"
+        " from there when the same run starts again.",
+        advanced=True,
     )
 
 

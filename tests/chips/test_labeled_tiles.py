@@ -384,3 +384,9 @@ def test_other_formats_refuse_what_they_cannot_do(given_option, form):
     with pytest.raises(InvalidParameterError, match=f"needs the format labeled-tiles.*FORMAT is {form}") as told:
         tasks.ExportChips(input="a", footprints="b", output="c", format=form, **given_option)
     assert "labeled-tiles" in told.value.hint
+
+
+@pytest.mark.parametrize("name, value", [("stride", 32), ("stride_y", 32), ("negative_ratio", 0.5)])
+def test_options_of_a_grid_mean_nothing_for_chips_of_buildings(name, value):
+    with pytest.raises(InvalidParameterError, match=f"{name.upper()} means nothing for labeled-tiles"):
+        tasks.ExportChips(input="a.tif", footprints="b.gpkg", output="c", format="labeled-tiles", **{name: value})
