@@ -69,7 +69,7 @@ class TilePredictor:
         for _ in range(self.requests):
             self._idle.put(compiled.create_infer_request())
 
-    def predict(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, tile: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probabilities (height, width, channels) of a tile (height, width, bands).
 
         To be called from several threads at a time, by which the processor is kept busy: as many tiles as there are
@@ -80,7 +80,7 @@ class TilePredictor:
         """
         return mean_over_turns(self._predict_once, tile, self._turns)
 
-    def _predict_once(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _predict_once(self, tile: NDArray[Any]) -> NDArray[np.float32]:
         request = self._idle.get()
         # The request reads it from here, so it has to live until the request has ended.
         batch = np.ascontiguousarray(tile[np.newaxis])
