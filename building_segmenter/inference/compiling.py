@@ -57,7 +57,7 @@ def compiled_model(
             "Choose DEVICE cpu and INFERENCE_PRECISION f32, and check that there is enough memory.",
         ) from error
     if "EXPORT_IMPORT" in device.capabilities:
-        kept.write(key, bytes(compiled.export_model().getbuffer()))
+        kept.write(key, compiled.export_model().getvalue())
     return compiled
 
 

@@ -58,13 +58,13 @@ class ModelCache:
             return None
         path = self._path(key)
         try:
-            stored = path.read_bytes()
+            with path.open("rb") as file:
+                head, payload = file.read(len(_MARK) + _DIGEST_BYTES), file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
             self._log(f"The cached model {path} cannot be read ({error.strerror}); it is made again.")
             return None
-        head, payload = stored[: len(_MARK) + _DIGEST_BYTES], stored[len(_MARK) + _DIGEST_BYTES :]
         if head != _head(key, payload):
             self._log(f"The cached model {path} is damaged; it is made again.")
             return None
