@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from building_segmenter.footprints.outcome import check_somewhere, fields_of
 from building_segmenter.footprints.regularize import Settings
 from building_segmenter.footprints.splitting import SplitRule
 from building_segmenter.footprints.tracing import Traced, TraceRule, Tracing, joined_traced
-from building_segmenter.geo.ground import GroundFrame
 from building_segmenter.geo.strips import Ground, ground_of
 from building_segmenter.geo.vectors import ahead, check_vector_output, write_batches
 from building_segmenter.inference.segment import predict_to
@@ -41,6 +41,9 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
     of several classes gives polygons of each class, with `class` and `class_name`, regularized each by itself:
     boundaries that classes have in common part within the tolerance (those of `polygonize` do not).
 
+    What is predicted is kept until the footprints are written: a run that is stopped goes on from there, also with
+    other options of what is made of it.
+
     Returns:
         `output`, `features`, `regularized`, `kept` (outlines that stayed as predicted), `tolerance`, `threshold`
         and, where it is kept, `probability`.
@@ -49,11 +52,12 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
         BuildingSegmenterError: The raster, the model or an output cannot be used; see `errors`.
     """
     check_vector_output(options.output)
-    with _probability_path(options) as path:
-        facts = predict_to(options, path, progress.part(0.0, 0.9))
+    with ExitStack() as kept, _probability_path(options) as path:
+        facts = predict_to(options, path, progress.part(0.0, 0.9), kept)
         threshold = facts["threshold"] if options.threshold is None else options.threshold
         tolerance = options.tolerance or max(SMALLEST_TOLERANCE_M, TOLERANCE_IN_PIXELS * max(facts["gsd"]))
-        run = _Footprints(options, Settings(options.method, tolerance))  # type: ignore[arg-type]  # the task checked it
+        settings = Settings(options.method, tolerance)  # type: ignore[arg-type]  # the task checked it
+        run = _Footprints(options, settings, math.sqrt(math.prod(facts["gsd"])))
         run.write(path, threshold, progress.part(0.9, 1.0))
     progress.log(
         f"{run.features} footprints at threshold {threshold:.2f}: {run.features - run.kept} regularized within"
@@ -65,11 +69,16 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
 
 
 class _Footprints:
-    """The footprints of one probability raster: traced, regularized and written at the same time, in batches."""
+    """The footprints of one probability raster: traced, regularized and written at the same time, in batches.
 
-    def __init__(self, options: ExtractBuildings, settings: Settings) -> None:
-        self._options, self._settings = options, settings
-        self._frame = _ground_of(options)
+    Args:
+        options: Of the task.
+        settings: Of regularization.
+        gsd: Ground pixel of the raster in metres, for one without CRS.
+    """
+
+    def __init__(self, options: ExtractBuildings, settings: Settings, gsd: float) -> None:
+        self._options, self._settings, self._gsd = options, settings, gsd
         self._reasons = Counter[str]()
 
     @property
@@ -88,10 +97,11 @@ class _Footprints:
         split = SplitRule(options.contact_threshold) if options.split else None
         rule = TraceRule(None, threshold, None, options.min_area, options.min_area, split)
         with open_raster(str(probability), "raster") as dataset:
-            tracing = Tracing(dataset, rule, self._frame, progress)
+            frame = frame_of(dataset, self._gsd)
+            tracing = Tracing(dataset, rule, frame, progress)
             stay = room_for_ours(tracing.fields, fields_of(self._settings))
             schema = schema_of((*stay.values(), *fields_of(self._settings)), dataset)
-            ground = ground_of(dataset.crs, self._frame)
+            ground = ground_of(dataset.crs, frame)
             # Tracing waits for regularization, and tells how far both are, unless all features are needed at once.
             share = progress.part(0.0, 0.4 if options.shared_walls else 0.9)
             with (
@@ -135,8 +145,3 @@ def _probability_path(options: ExtractBuildings) -> Iterator[Path]:
     else:
         with scratch.side_folder(options.output) as folder:
             yield folder / "probability.tif"
-
-
-def _ground_of(options: ExtractBuildings) -> GroundFrame | None:
-    with open_raster(options.input) as dataset:
-        return frame_of(dataset, options.gsd)

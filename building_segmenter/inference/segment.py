@@ -4,14 +4,18 @@ Tiles are read and predicted in threads, some ahead of the one that is wanted ne
 so that neither threads nor their timing change a byte: from north to south, a row's tiles along the row, then into
 the rows above; rows that no later tile touches are written while later tiles are predicted. Memory is that of two
 rows of tiles and of the tiles under way.
+
+Finished rows are also kept beside the output (`finished`). A run that goes on predicts what lies below them: as with
+an extent, no byte of it depends on what lies above.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,11 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from building_segmenter import scratch
+from building_segmenter.inference.blending import Sheet
+from building_segmenter.inference.finished import FinishedBlocks
 from building_segmenter.inference.network import keras_network
 from building_segmenter.inference.pipeline import in_order
+from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.radiometry import Radiometry, no_valid_pixel
 from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.networks.facts import ModelFacts
@@ -30,13 +37,18 @@ from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.grid import ModelGrid, model_grid, read_grid
 from building_segmenter.rasters.overlay import PixelPolygons, Window, area_on_grid, extent_on_grid
-from building_segmenter.rasters.probability import in_block_rows, probability_writer, quantized
+from building_segmenter.rasters.probability import NODATA, in_block_rows, probability_writer
 from building_segmenter.rasters.source import RasterPool, image_bands, open_raster, pixel_on_ground
 from building_segmenter.rasters.tiles import blend_weights, tile_starts
 from building_segmenter.rasters.writing import write_rows
+from building_segmenter.resume import input_state, resumable_state
 from building_segmenter.tasks import PredictionTask, SegmentRaster
 
 Floats = NDArray[np.float32]
+
+_NOT_PART_OF_THE_WORK = ("output", "resume", "threads")
+_PREPARED = 0.05
+"""Share of the work when the first tile is read."""
 
 _AHEAD = 16
 """Tiles that are kept ready beyond those being predicted: what is done while a row is written."""
@@ -52,8 +64,8 @@ def segment_raster(options: SegmentRaster, progress: Progress) -> dict[str, Any]
     Raises:
         BuildingSegmenterError: The raster, the model or the output cannot be used; see `errors`.
     """
-    with scratch.new_output(options.output) as path:
-        facts = predict_to(options, path, progress)
+    with ExitStack() as kept, scratch.new_output(options.output) as path:
+        facts = predict_to(options, path, progress, kept)
     if facts["classes"]:
         del facts["threshold"]  # the most probable class wins
     else:
@@ -61,21 +73,31 @@ def segment_raster(options: SegmentRaster, progress: Progress) -> dict[str, Any]
     return {"output": options.output, **facts}
 
 
-def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[str, Any]:
+def predict_to(options: PredictionTask, path: Path, progress: Progress, kept: ExitStack) -> dict[str, Any]:
     """Predict into a probability raster at a scratch path; see `segment_raster`.
 
     Of a model with several classes, the raster has one band for each of them, and none for the background.
+
+    Args:
+        options: What to predict.
+        path: Of the raster.
+        progress: Of the prediction.
+        kept: Takes the state that a stopped run leaves beside `options.output`. To be closed by the caller when all
+            outputs are in place, which deletes it; a failure until then keeps it.
 
     Returns:
         `width`, `height`, `gsd`, `model_gsd`, `threshold`, and `classes`, which is empty of a model of buildings.
     """
     with open_raster(options.input) as dataset, RasterPool(dataset, _readers(options.threads)) as rasters:
-        job = _prepared(options, rasters, progress.part(0.0, 0.05))
+        job = _prepared(options, rasters, progress.part(0.0, _PREPARED))
         column, row, width, height = job.window
         transform = job.grid.transform @ Affine.translation(column, row)
         facts, (names, values) = job.facts, _bands_of(job.facts)
+        # Not before: a mistake in an option should not cost what is kept.
+        state = resumable_state(options.output, _work(options, job), progress, resume=options.resume)
+        blocks = FinishedBlocks(*kept.enter_context(state), len(names), width)
         writer = probability_writer(path, width, height, transform, job.grid.crs, names, values)
-        stored = _stored_rows(job, len(names), progress.part(0.05, 1.0))
+        stored = _all_rows(job, blocks, len(names), progress.part(_PREPARED, 1.0))
         with writer as output, closing(stored) as parts:
             for top, block_rows in in_block_rows(parts):
                 write_rows(output, top, block_rows)
@@ -89,15 +111,64 @@ def predict_to(options: PredictionTask, path: Path, progress: Progress) -> dict[
     }
 
 
+def _work(options: PredictionTask, job: _Job) -> dict[str, Any]:
+    """Return what a stopped prediction must have in common with this one to be gone on with.
+
+    Options of what is made of the probabilities are none of it.
+    """
+    dataset, model = job.rasters.first, Path(options.model or default_model_path())
+    options_of_it = {field.name: getattr(options, field.name) for field in fields(PredictionTask)}
+    return {name: value for name, value in options_of_it.items() if name not in _NOT_PART_OF_THE_WORK} | {
+        # Those of a mosaic are several. QGIS writes statistics beside any file that it shows.
+        "input": [input_state(name) for name in dataset.files or [options.input] if not name.endswith(".aux.xml")],
+        "placement": [dataset.shape, tuple(dataset.transform), dataset.crs.to_wkt() if dataset.crs else None],
+        "area": input_state(options.area),
+        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "inference_precision": job.predictor.precision,
+        "runtime": job.predictor.runtime,
+    }
+
+
+def _all_rows(
+    job: _Job, blocks: FinishedBlocks, bands: int, progress: Progress
+) -> Generator[NDArray[np.uint8], None, None]:
+    """Yield all rows as they are stored, (bands, rows, width), from top to bottom: finished ones, then new ones."""
+    left, top, width, height = job.window
+    done, any_valid = blocks.rows, False
+    for part in blocks.earlier():
+        progress.update(done / height, "Going on")
+        any_valid = any_valid or bool((part != NODATA).any())
+        yield part
+    progress.measure_from(done / height)
+    if done < height:
+        rest = replace(job, window=(left, top + done, width, height - done))
+        with closing(blocks.keeping(_stored_rows(rest, bands, progress.part(done / height, 1.0)))) as parts:
+            for part in parts:
+                any_valid = any_valid or bool((part != NODATA).any())
+                yield part
+    if not any_valid:
+        blocks.forget()
+        raise no_valid_pixel(job.rasters.first)
+
+
 def _stored_rows(job: _Job, bands: int, progress: Progress) -> Generator[NDArray[np.uint8], None, None]:
     """Yield finished rows from top to bottom as they are stored, (bands, rows, width), of the last channels."""
-    any_valid = False
-    with closing(_blended_rows(job, progress)) as rows:
-        for probability, valid in rows:
-            any_valid = any_valid or bool(valid.any())
-            yield np.stack([quantized(plane, valid) for plane in probability[-bands:]])
-    if not any_valid:
-        raise no_valid_pixel(job.rasters.first)
+    left, top, width, height = job.window
+    columns = _Tiles.along(job.grid.width, job.grid.columns.index, left, width, job)
+    rows = _Tiles.along(job.grid.height, job.grid.rows.index, top, height, job)
+    ends = [min(max(start, top), top + height) for start in rows.starts[1:]] + [top + height]
+    # The sheet holds the rows under the present row of tiles; what lies above the next one is finished.
+    sheet = Sheet(len(job.facts.channels), min(job.tile, job.grid.height), width, bands)
+    with closing(_predicted(job, columns, rows, progress)) as tiles:
+        for number, (start, down) in enumerate(zip(rows.starts, rows.weights, strict=True)):
+            for column, across in zip(columns.starts, columns.weights, strict=True):
+                if (tile := next(tiles)) is not None:
+                    sheet.add(*tile, column - left, down, across)
+            first, last = max(start, top), ends[number]
+            if last > first:
+                yield sheet.stored(first - start, last - start)[0]
+            if number + 1 < len(rows.starts):
+                sheet.scroll(rows.starts[number + 1] - start)
 
 
 def _bands_of(facts: ModelFacts) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -171,31 +242,8 @@ class _Tiles:
         return _Tiles([starts[i] for i in touching], [weights[i] for i in touching])
 
 
-def _blended_rows(job: _Job, progress: Progress) -> Generator[tuple[Floats, NDArray[np.bool_]], None, None]:
-    """Yield finished rows from top to bottom: probabilities (channels, rows, width) and validity (rows, width)."""
-    left, top, width, height = job.window
-    columns = _Tiles.along(job.grid.width, job.grid.columns.index, left, width, job)
-    rows = _Tiles.along(job.grid.height, job.grid.rows.index, top, height, job)
-    ends = [min(max(start, top), top + height) for start in rows.starts[1:]] + [top + height]
-    length = min(job.tile, job.grid.height)
-    # The sheet holds the rows under the present row of tiles; what lies above the next one is finished.
-    sheet = np.zeros((len(job.facts.channels), length, width), np.float32)
-    valid = np.zeros((length, width), np.bool_)
-    with closing(_predicted(job, columns, rows, progress)) as tiles:
-        for number, (start, weights) in enumerate(zip(rows.starts, rows.weights, strict=True)):
-            across, known = _row_of_tiles(job, columns, tiles)
-            sheet += across * weights[:, None]
-            valid |= known
-            first, last = max(start, top), ends[number]
-            if last > first:
-                yield sheet[:, first - start : last - start].copy(), valid[first - start : last - start].copy()
-            if number + 1 < len(rows.starts):
-                _scroll(sheet, rows.starts[number + 1] - start)
-                _scroll(valid, rows.starts[number + 1] - start)
-
-
-_Tile = tuple[NDArray[np.bool_], Floats] | None
-"""Where a tile is valid, and its probabilities (height, width, channels); None if nothing in it is wanted."""
+_Tile = tuple[Floats, NDArray[np.bool_]] | None
+"""A tile's probabilities (height, width, channels), and where it is valid; None if nothing in it is wanted."""
 
 
 def _predicted(job: _Job, columns: _Tiles, rows: _Tiles, progress: Progress) -> Generator[_Tile, None, None]:
@@ -210,25 +258,6 @@ def _predicted(job: _Job, columns: _Tiles, rows: _Tiles, progress: Progress) -> 
             yield tile
 
 
-def _row_of_tiles(job: _Job, columns: _Tiles, tiles: Iterator[_Tile]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return a row of tiles blended along the row: (channels, tile rows, width) and validity (tile rows, width)."""
-    left, _, width, _ = job.window
-    length = min(job.tile, job.grid.height)
-    across = np.zeros((len(job.facts.channels), length, width), np.float32)
-    known = np.zeros((length, width), np.bool_)
-    for column, weights in zip(columns.starts, columns.weights, strict=True):
-        tile = next(tiles)
-        if tile is None:
-            continue
-        known_here, probability = tile
-        inside = slice(max(column, left) - column, min(column + len(weights), left + width) - column)
-        place = slice(column + inside.start - left, column + inside.stop - left)
-        known[:, place] |= known_here[:, inside]
-        part = probability[:length, : len(weights)].transpose(2, 0, 1)[..., inside]
-        across[..., place] += part * weights[inside]
-    return across, known
-
-
 def _predict_tile(job: _Job, window: Window) -> _Tile:
     """Read and predict a tile, unless nothing in it is wanted; called from several threads."""
     wanted = None
@@ -237,6 +266,11 @@ def _predict_tile(job: _Job, window: Window) -> _Tile:
         if len(indices) == 0:
             return None
         wanted = job.area.burn(window, indices, np.ones(len(indices), np.int32)) > 0
+    with told_where(job.rasters.first.name, job.grid, window):
+        return _predict_wanted(job, window, wanted)
+
+
+def _predict_wanted(job: _Job, window: Window, wanted: NDArray[np.bool_] | None) -> _Tile:
     with job.rasters.one() as dataset:
         # Sharp imagery, as drones take it, is read better a little softer than the chips that networks learn on.
         image, valid = read_grid(dataset, job.grid, job.bands, window, soft=True)
@@ -244,7 +278,7 @@ def _predict_tile(job: _Job, window: Window) -> _Tile:
     if not known.any():
         return None
     scaled = job.radiometry(np.where(valid[..., None], image, image.dtype.type(0)))
-    return known, job.predictor.predict(_reflected(scaled, job.tile))
+    return checked_numbers(job.predictor.predict(_reflected(scaled, job.tile))), known
 
 
 def _reflected(image: Floats, tile: int) -> Floats:
@@ -253,13 +287,3 @@ def _reflected(image: Floats, tile: int) -> Floats:
     if not any(after for _, after in margins):
         return image
     return np.pad(image, margins, mode="symmetric")
-
-
-def _scroll(sheet: NDArray[Any], rows: int) -> None:
-    """Move the sheet's rows up and clear what comes in at the bottom."""
-    axis = sheet.ndim - 2
-    if rows >= sheet.shape[axis]:
-        sheet[...] = 0
-        return
-    sheet[..., :-rows, :] = sheet[..., rows:, :].copy()
-    sheet[..., -rows:, :] = 0

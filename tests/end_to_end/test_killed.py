@@ -34,7 +34,7 @@ def stopped_half_way(number, *words, output):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("task", "name"), [("segment", "øut put.tif"), ("extract", "øut put.gpkg")])
-def test_a_stopped_run_ends_within_two_seconds_and_leaves_nothing(
+def test_a_stopped_run_ends_within_two_seconds_and_leaves_nothing_half_made(
     tmp_path, endless_image, bright_model, number, task, name
 ):
     output = tmp_path / name
@@ -44,7 +44,8 @@ def test_a_stopped_run_ends_within_two_seconds_and_leaves_nothing(
     assert status == 130, said
     assert "[cancelled]" in said
     assert seconds < STOP_S
-    assert list(tmp_path.iterdir()) == []
+    # Finished rows, if it came so far; see test_killed_prediction.py.
+    assert [path.name for path in tmp_path.iterdir()] in ([], [f"{name}.partial"])
 
 
 def test_what_a_killed_run_left_goes_with_the_next_one(tmp_path, endless_image, bright_model, write_image, flat_scene):
