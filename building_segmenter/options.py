@@ -27,6 +27,7 @@ SETTING_KINDS = (
     "extent",
     "bands",
     "angles",
+    "numbers",
 )
 
 
@@ -173,7 +174,7 @@ def _bands(option: Option, value: Any) -> tuple[int, ...]:
     return bands
 
 
-def _angles(option: Option, value: Any) -> tuple[float, ...]:
+def _numbers(option: Option, value: Any) -> tuple[float, ...]:
     words = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
     return tuple(_number(option, word) for word in words)
 
@@ -187,5 +188,6 @@ _CHECKS = {
     "flag": _flag,
     "extent": _extent,
     "bands": _bands,
-    "angles": _angles,
+    "angles": _numbers,
+    "numbers": _numbers,
 }

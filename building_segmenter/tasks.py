@@ -517,7 +517,12 @@ class PredictionTask(Task):
         suffixes=(".tif",),
     )
     model: str | None = option(
-        None, "model", "Model", "A trained model (.keras). Empty: the model shipped with the plugin."
+        None,
+        "model",
+        "Model",
+        "A model of Train model (.keras) or Export model (.onnx), or one of segmentation from elsewhere (.keras, .h5,"
+        " .onnx) with what its file does not say as parameters. Empty: the model shipped with the plugin.",
+        suffixes=(".keras", ".h5", ".onnx"),
     )
     gsd: float | None = option(
         None,
@@ -542,11 +547,12 @@ class PredictionTask(Task):
     area: str | None = option(
         None, "polygons", "Area of interest", "Polygons; ground outside them is left out.", advanced=True
     )
-    overlap: float = option(
-        0.25,
+    overlap: float | None = option(
+        None,
         "fraction",
         "Tile overlap",
-        "Share of a tile that it has in common with the next; the overlap is blended.",
+        "Share of a tile that it has in common with the next; the overlap is blended. Empty: 0.25, or what a model from"
+        " elsewhere says.",
         minimum=0.0,
         maximum=0.75,
         advanced=True,
@@ -586,6 +592,76 @@ class PredictionTask(Task):
         "Resume",
         "Keep predicted rows when the run is stopped, in a folder beside the output with the ending .partial, and go on"
         " from there when the same run starts again.",
+        advanced=True,
+    )
+    model_gsd: float | None = option(
+        None,
+        "distance",
+        "Model from elsewhere: ground pixel",
+        "Only for a model from elsewhere whose file does not say it: metres on the ground of one pixel of the images"
+        " that it was trained on. The image is resampled to it.",
+        minimum=0.005,
+        maximum=100.0,
+        unit="m",
+        advanced=True,
+    )
+    model_tile_size: int | None = option(
+        None,
+        "integer",
+        "Model from elsewhere: tile size",
+        "Only for a model from elsewhere that takes images of any size: width and height of its tiles, best those that"
+        " it was trained with.",
+        minimum=16,
+        maximum=8192,
+        unit="px",
+        advanced=True,
+    )
+    model_scaling: str = option(
+        "auto",
+        "choice",
+        "Model from elsewhere: scaling",
+        "What the network takes. auto: what the file says. none: values of pixels as they are. unit: bytes divided by"
+        " 255. symmetric: bytes brought to -1 to 1. imagenet: divided by 255, then ImageNet's means and deviations.",
+        choices=("auto", "none", "unit", "symmetric", "imagenet"),
+        advanced=True,
+    )
+    model_means: tuple[float, ...] | None = option(
+        None,
+        "numbers",
+        "Model from elsewhere: means",
+        "Subtracted after the scaling: one number, or one for each band, such as 0.485, 0.456, 0.406.",
+        advanced=True,
+    )
+    model_deviations: tuple[float, ...] | None = option(
+        None,
+        "numbers",
+        "Model from elsewhere: standard deviations",
+        "What is divided by after that: one number, or one for each band, such as 0.229, 0.224, 0.225.",
+        advanced=True,
+    )
+    model_layout: str = option(
+        "auto",
+        "choice",
+        "Model from elsewhere: layout",
+        "Whether bands come before height and width, or after. auto: as the shape of its input tells.",
+        choices=("auto", "channels-first", "channels-last"),
+        advanced=True,
+    )
+    model_output: str = option(
+        "auto",
+        "choice",
+        "Model from elsewhere: output",
+        "Whether it gives probabilities, or logits that become them each by itself (logits-sigmoid) or as classes that"
+        " exclude each other (logits-softmax). auto: as the end of the network tells.",
+        choices=("auto", "probabilities", "logits-sigmoid", "logits-softmax"),
+        advanced=True,
+    )
+    model_class: str | None = option(
+        None,
+        "text",
+        "Model from elsewhere: class",
+        "Which class of a model of several is wanted: its name if the file has names, or its channel counted from 1."
+        " all: every class, as of a model of several classes of Train model.",
         advanced=True,
     )
 

@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 from building_segmenter import scratch
 from building_segmenter.inference.blending import Sheet
 from building_segmenter.inference.finished import FinishedBlocks
-from building_segmenter.inference.network import keras_network
+from building_segmenter.inference.models import model_of
 from building_segmenter.inference.pipeline import in_order
 from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.radiometry import Radiometry, no_valid_pixel
 from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.networks.facts import ModelFacts
-from building_segmenter.networks.model_file import read_facts
 from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.grid import ModelGrid, model_grid, read_grid
@@ -205,13 +204,13 @@ def _readers(threads: int) -> int:
 def _prepared(options: PredictionTask, rasters: RasterPool, progress: Progress) -> _Job:
     dataset = rasters.first
     progress.update(0.0, "Loading the model")
-    source = options.model or str(default_model_path())
-    facts = read_facts(source)
+    model = model_of(options, dataset.dtypes, progress.log)
+    facts = model.facts
     grid = model_grid(dataset, pixel_on_ground(dataset, options.gsd), facts.gsd, facts.tile_size)
     bands = image_bands(dataset, options.bands, len(facts.bands))
     area, window = area_on_grid(options.area, grid), extent_on_grid(options.extent, grid)
     predictor = TilePredictor(
-        keras_network(source, facts),
+        model.network,
         options.inference_precision,
         options.threads,
         options.device,
@@ -223,7 +222,7 @@ def _prepared(options: PredictionTask, rasters: RasterPool, progress: Progress) 
         f" {grid.gsd[0]:.3f} m (model: {facts.gsd:.3f} m); {window[2]} x {window[3]} px."
     )
     radiometry = Radiometry(dataset, bands, facts, progress)
-    return _Job(rasters, grid, bands, radiometry, area, window, facts.tile_size, options.overlap, facts, predictor)
+    return _Job(rasters, grid, bands, radiometry, area, window, facts.tile_size, model.overlap, facts, predictor)
 
 
 @dataclass(frozen=True)

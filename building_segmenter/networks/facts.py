@@ -14,6 +14,9 @@ from typing import Any, Literal, cast, get_args
 
 from building_segmenter.errors import ModelError
 
+FACTS_KEY = "building_segmenter:mlm"
+"""Metadata key of the facts in an ONNX file, the same STAC item that a `.keras` file has as `mlm.json`."""
+
 EXTENSION = "https://stac-extensions.github.io/mlm/v1.3.0/schema.json"
 
 Activation = Literal["sigmoid", "softmax"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -14,15 +13,12 @@ from typing import Any
 
 import h5py
 import onnx
-from google.protobuf.message import DecodeError
 
 from building_segmenter.errors import InputNotFoundError, ModelError
-from building_segmenter.networks import safety
-from building_segmenter.networks.facts import ModelFacts, facts_to_item, item_to_facts
+from building_segmenter.networks.facts import FACTS_KEY, ModelFacts, facts_to_item
+from building_segmenter.networks.foreign.hdf5 import NOT_ELSEWHERE, read_config
+from building_segmenter.networks.foreign.onnx_file import metadata_of, own_facts, read_onnx
 from building_segmenter.networks.model_file import has_facts, load_network, read_facts
-from building_segmenter.networks.onnx_export.segmentation import FACTS_KEY
-
-_ELSEWHERE = "Choose a model of Train model (.keras), or a .keras, .h5 or .onnx file."
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,9 @@ def inspect_model(path: str | os.PathLike[str]) -> ModelFile:
         raise InputNotFoundError(f"The model {file} does not exist.", "Check the path.")
     read = _READERS.get(file.suffix.lower())
     if read is None:
-        raise ModelError(f"The file {file} has the ending {file.suffix or '(none)'}, not that of a model.", _ELSEWHERE)
+        raise ModelError(
+            f"The file {file} has the ending {file.suffix or '(none)'}, not that of a model.", NOT_ELSEWHERE
+        )
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return ModelFile(str(file), size=file.stat().st_size, sha256=digest, **read(file))
@@ -108,15 +106,12 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def _read_hdf5(file: Path) -> dict[str, Any]:
-    safety.check_weights(file, str(file))
+    config = read_config(file)
     with h5py.File(file, "r") as archive:
-        stated = archive.attrs.get("model_config")
         version = str(archive.attrs.get("keras_version", ""))
         parameters = _weights_below(archive.get("model_weights", {}))
-    if stated is None:
-        raise ModelError(f"The file {file} holds weights only, without the network that they belong to.", _ELSEWHERE)
     try:
-        layers, outputs = _hdf5_layers(json.loads(stated)["config"])
+        layers, outputs = _hdf5_layers(config["config"])
         return {
             "format": f"Keras HDF5 (Keras {version})" if version else "Keras HDF5",
             "inputs": [_hdf5_plane(layer) for layer in layers if _batch_shape(layer)],
@@ -161,17 +156,12 @@ def _hdf5_plane(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_onnx(file: Path) -> dict[str, Any]:
-    try:
-        model = onnx.load(str(file), load_external_data=False)
-    except (DecodeError, ValueError, OSError) as error:
-        raise ModelError(f"The model {file} is no ONNX file, or a damaged one: {error}", "Copy it again.") from error
-    if not model.graph.output:
-        raise ModelError(f"The model {file} is no ONNX file, or an empty one.", "Copy it again.")
-    metadata = {one.key: one.value for one in model.metadata_props}
+    model, _ = read_onnx(file)
+    metadata = metadata_of(model)
+    facts = own_facts(metadata, str(file))
+    metadata.pop(FACTS_KEY, None)
     weights = {one.name for one in model.graph.initializer}
     sizes = [math.prod(one.dims) for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT]
-    stated = metadata.pop(FACTS_KEY, None)
-    facts = None if stated is None else _onnx_facts(stated, str(file))
     opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=0)
     return {
         "format": f"ONNX, operators {opset}" + (f", by {model.producer_name}" if model.producer_name else ""),
@@ -183,14 +173,6 @@ def _read_onnx(file: Path) -> dict[str, Any]:
         "metadata": metadata,
         "facts": facts,
     }
-
-
-def _onnx_facts(stated: str, source: str) -> ModelFacts:
-    try:
-        item = json.loads(stated)
-    except ValueError as error:
-        raise ModelError(f"The facts in {source} are damaged: {error}", "Export the model again.") from error
-    return item_to_facts(item, source)
 
 
 def _onnx_tensor(value: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from building_segmenter import scratch
 from building_segmenter.errors import ModelError
 from building_segmenter.networks import safety
 from building_segmenter.networks.facts import ModelFacts, facts_to_item, item_to_facts
+from building_segmenter.networks.foreign.hdf5 import SUFFIXES, check_hdf5
 
 if TYPE_CHECKING:
     import keras
@@ -72,15 +73,21 @@ def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelFacts]:
 
 
 def load_network(path: str | os.PathLike[str]) -> keras.Model:
-    """Load a Keras archive from elsewhere, which has no facts; nothing in it is run as code.
+    """Load a network of Keras from elsewhere, which has no facts; nothing in the file is run as code.
+
+    Args:
+        path: A `.keras` archive, or an HDF5 file (`.h5`) as Keras 2 wrote them.
 
     Raises:
         InputNotFoundError: The file does not exist.
         ModelError: It is corrupt, or of another version of Keras.
         UnsafeModelError: It holds code or foreign classes, or reaches outside itself.
     """
-    with safety.open_archive(path) as archive:
-        safety.check_model(archive, str(path))
+    if Path(path).suffix.lower() in SUFFIXES:
+        check_hdf5(path)
+    else:
+        with safety.open_archive(path) as archive:
+            safety.check_model(archive, str(path))
     return _loaded(path)
 
 

@@ -86,7 +86,7 @@ def check_model(archive: zipfile.ZipFile, source: str) -> None:
             raise ModelError(
                 f"The model {source} has no entry {entry}.", "It is not a whole .keras file: copy it again."
             )
-    _check_config(read_json(archive, CONFIG, source), source)
+    check_config(read_json(archive, CONFIG, source), source)
     check_weights(io.BytesIO(_read(archive, WEIGHTS, source)), source)
 
 
@@ -148,17 +148,27 @@ def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
             raise _unsafe(source, f"its entry {entry.filename} leads out of the archive")
 
 
-def _check_config(config: Any, source: str, depth: int = 0) -> None:
+def check_config(config: Any, source: str, depth: int = 0) -> None:
+    """Check that a network's configuration names nothing but Keras' own classes.
+
+    Args:
+        config: The parsed configuration, or a part of it.
+        source: The model file, for error messages.
+        depth: How deep the part lies.
+
+    Raises:
+        UnsafeModelError: It holds code or foreign classes.
+    """
     if depth > _MAX_NESTING:
         raise _unsafe(source, "its configuration is nested without end")
     if isinstance(config, Mapping):
         if "class_name" in config:
             _check_class(config, source)
         for value in config.values():
-            _check_config(value, source, depth + 1)
+            check_config(value, source, depth + 1)
     elif isinstance(config, list):
         for value in config:
-            _check_config(value, source, depth + 1)
+            check_config(value, source, depth + 1)
 
 
 def _check_class(config: Mapping[str, Any], source: str) -> None:

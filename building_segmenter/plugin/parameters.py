@@ -216,6 +216,7 @@ _MAKERS = {
     "extent": _extent,
     "bands": _bands,
     "angles": _text,
+    "numbers": _text,
     "raster-output": _raster_output,
     "polygons-output": _polygons_output,
     "folder-output": _folder_output,

@@ -10,13 +10,10 @@ import numpy as np
 import onnx
 
 from building_segmenter.errors import InvalidParameterError
-from building_segmenter.networks.facts import ModelFacts
+from building_segmenter.networks.facts import FACTS_KEY, ModelFacts
 from building_segmenter.networks.onnx_export.deepness import deepness_metadata, score_names, value_range
 from building_segmenter.networks.onnx_export.graph import Graph, Plane
 from building_segmenter.networks.onnx_export.network import add_network
-
-FACTS_KEY = "building_segmenter:mlm"
-"""Metadata key of a model's facts, the same STAC item that a `.keras` file has as `mlm.json`."""
 
 _PRODUCER = "building_segmenter"
 
