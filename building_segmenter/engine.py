@@ -40,6 +40,8 @@ def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
     os.environ["KERAS_BACKEND"] = "tensorflow" if isinstance(task, tasks.TrainModel) else "openvino"
     # Importing openvino sends usage statistics unless this module is missing; the engine opens no connection unasked.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    # A process may train after it has cut chips.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _NotNeeded)]
     if "keras" not in sys.modules and not isinstance(task, tasks.TrainModel):
         sys.meta_path.insert(0, _NotNeeded())
     outputs.check_outputs(task)

@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from building_segmenter import tasks
+from building_segmenter.chips.export import export_chips
+from building_segmenter.networks.model_file import load_model, save_model
 from building_segmenter.networks.shipped import NAME
+from building_segmenter.progress import Progress
+from tools.default_model.averaging import averaged
 from tools.default_model.blocks import BLOCKS, ROOT, TOWNS, blocks_without, place_of
-from tools.default_model.train import outputs_of, parsed, training_of
+from tools.default_model.train import TUNING_RATE, outputs_of, parsed, training_of, tuning_of
 
 WORK = Path("work")
 
@@ -48,6 +54,33 @@ def test_the_recipe_follows_the_options():
     assert (options.dataset, options.epochs, options.patience) == (("one", "two"), 3, 3)
     assert (options.backbone_weights, options.head_epochs, options.resume) == ("b.h5", 2, False)
     assert parsed(["--data", "d", "--backbone", "b"]).resume
+
+
+def test_a_training_is_gone_on_with_from_its_own_model():
+    first = training_of(["one"], WORK / NAME, parsed(["--data", "d", "--backbone", "b.h5"]))
+    second, third = (tuning_of(first, seed, 7) for seed in (2, 3))
+    assert {one.initial_model for one in (second, third)} == {first.output}
+    assert len({first.output, second.output, third.output}) == 3
+    assert (second.seed, third.seed, second.epochs, second.learning_rate) == (2, 3, 7, TUNING_RATE)
+
+
+def test_the_mean_of_models_has_the_mean_of_their_weights_and_metrics_of_its_own(
+    tmp_path, bright_model, flat_scene, write_image, write_roofs
+):
+    chips = tmp_path / "chips"
+    image, roofs = write_image(flat_scene.image), write_roofs(flat_scene.roofs)
+    export_chips(tasks.ExportChips(image, roofs, str(chips), tile_size=64, validation=1.0), Progress())
+    network, facts = load_model(bright_model)
+    other = tmp_path / "other.keras"
+    first = network.get_weights()
+    network.set_weights([1.02 * weight for weight in first])
+    save_model(network, facts, other)
+    mean, told = averaged([Path(bright_model), other], 0.4, [chips])
+    for one, weight in zip(mean.get_weights(), first, strict=True):
+        np.testing.assert_allclose(one, 1.01 * weight, rtol=1e-6)
+    assert told.threshold == 0.4
+    assert 0.9 < told.metrics["f1"] <= 1.0  # its roofs are bright
+    assert len(told.training["mean_of"]) == 2
 
 
 def test_a_mosaic_is_joined_once_and_only_whole(tmp_path):
