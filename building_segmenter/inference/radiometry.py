@@ -29,6 +29,9 @@ class Radiometry:
         facts: The model's.
         progress: Told of the map where there is one.
 
+    Attributes:
+        keeps_bytes: The image has the model's type, and that is uint8: it stays as it is.
+
     Raises:
         NoDataError: The image has to be measured and holds no valid pixel.
     """
@@ -36,7 +39,9 @@ class Radiometry:
     def __init__(self, dataset: DatasetReader, bands: tuple[int, ...], facts: ModelFacts, progress: Progress) -> None:
         self._factor: Any = np.float32(1.0)
         self._summand: Any = np.float32(0.0)
-        if dataset.dtypes[bands[0] - 1] == facts.dtype:
+        is_known = all(dataset.dtypes[band - 1] == facts.dtype for band in bands)
+        self.keeps_bytes = is_known and facts.dtype == "uint8"
+        if is_known:
             return
         means, deviations = _measured(dataset, bands)
         target_mean = np.array([band.mean for band in facts.bands])
@@ -50,8 +55,10 @@ class Radiometry:
             f" {', '.join(f'{mean:.4g}' for mean in target_mean)}, standard deviations likewise."
         )
 
-    def __call__(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Return an image (height, width, bands) in the model's scale."""
+    def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Return an image (height, width, bands) in the model's scale: float32, unless it `keeps_bytes`."""
+        if self.keeps_bytes:
+            return image
         scaled: NDArray[np.float32] = image.astype(np.float32) * self._factor + self._summand
         return scaled
 

@@ -27,6 +27,7 @@ from building_segmenter import scratch
 from building_segmenter.inference.blending import Sheet
 from building_segmenter.inference.finished import FinishedBlocks
 from building_segmenter.inference.models import model_of
+from building_segmenter.inference.network import fed_bytes
 from building_segmenter.inference.pipeline import in_order
 from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.radiometry import Radiometry, no_valid_pixel
@@ -209,8 +210,9 @@ def _prepared(options: PredictionTask, rasters: RasterPool, progress: Progress) 
     grid = model_grid(dataset, pixel_on_ground(dataset, options.gsd), facts.gsd, facts.tile_size)
     bands = image_bands(dataset, options.bands, len(facts.bands))
     area, window = area_on_grid(options.area, grid), extent_on_grid(options.extent, grid)
+    radiometry = Radiometry(dataset, bands, facts, progress)
     predictor = TilePredictor(
-        model.network,
+        fed_bytes(model.network) if radiometry.keeps_bytes else model.network,
         options.inference_precision,
         options.threads,
         options.device,
@@ -221,7 +223,6 @@ def _prepared(options: PredictionTask, rasters: RasterPool, progress: Progress) 
         f"{predictor.device}, {predictor.runtime}, {predictor.precision}; model {facts.name}; ground pixel"
         f" {grid.gsd[0]:.3f} m (model: {facts.gsd:.3f} m); {window[2]} x {window[3]} px."
     )
-    radiometry = Radiometry(dataset, bands, facts, progress)
     return _Job(rasters, grid, bands, radiometry, area, window, facts.tile_size, model.overlap, facts, predictor)
 
 
@@ -276,11 +277,13 @@ def _predict_wanted(job: _Job, window: Window, wanted: NDArray[np.bool_] | None)
     known = valid if wanted is None else valid & wanted
     if not known.any():
         return None
-    scaled = job.radiometry(np.where(valid[..., None], image, image.dtype.type(0)))
+    if not valid.all():
+        image = np.where(valid[..., None], image, image.dtype.type(0))
+    scaled = job.radiometry(image)
     return checked_numbers(job.predictor.predict(_reflected(scaled, job.tile))), known
 
 
-def _reflected(image: Floats, tile: int) -> Floats:
+def _reflected(image: NDArray[Any], tile: int) -> NDArray[Any]:
     """Return an image filled up to a tile by mirroring, where it is smaller."""
     margins = [(0, tile - image.shape[0]), (0, tile - image.shape[1]), (0, 0)]
     if not any(after for _, after in margins):
