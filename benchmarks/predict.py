@@ -16,7 +16,6 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,15 +25,13 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from affine import Affine
 
+from benchmarks.imagery import OVERLAP, make_raster, tile_stride
+from benchmarks.process import highest_mb
 from building_segmenter import engine
 
-OVERLAP = 0.25
 TILES_IN_MEMORY = 16
-PIECE_PX = 1024
-SITE = Path(__file__).resolve().parents[2] / "shared" / "data" / "hot_oam_7cm" / "kampala"
-PROMISED_FLOOR, PROMISED_MB = 1.25, 2048
+PROMISED_FLOOR, PROMISED_MB = 1.25, 2000
 
 
 def main():
@@ -52,7 +49,7 @@ def main():
     os.environ["KERAS_BACKEND"] = "openvino"
     with tempfile.TemporaryDirectory() as folder:
         options.folder = options.folder or Path(folder)
-        make_raster(options.folder, options.size)
+        make_raster(options.folder / "image.tif", options.size, options.size)
         export(options.folder)
         results = {name: [] for name in options.only}
         for _ in range(options.rounds):
@@ -69,7 +66,7 @@ def measured(options):
         # As a run of the task does; Keras would load TensorFlow, which it has no use for there.
         sys.meta_path.insert(0, engine._NotNeeded())
     seconds = RUNS[options.child](options)
-    return {"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": seconds, "megabytes": highest_mb()}
 
 
 def in_child(name, options):
@@ -165,7 +162,7 @@ def tiles_of(options, facts):
     from building_segmenter.rasters.tiles import tile_starts
 
     side = facts.tile_size
-    starts = tile_starts(options.size, side, round(side * (1 - OVERLAP)))
+    starts = tile_starts(options.size, side, tile_stride(facts))
     tiles = []
     with rasterio.open(options.folder / "image.tif") as dataset:
         for row, column in itertools.islice(itertools.product(starts, starts), TILES_IN_MEMORY):
@@ -177,37 +174,6 @@ def tiles_of(options, facts):
 def export(folder):
     words = [sys.executable, "-m", "building_segmenter", "model", "export", folder / "model.onnx"]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-
-
-def make_raster(folder, size):
-    """Write an RGB GeoTIFF at the model's pixel that begins on a tile line, from one piece and its mirror images."""
-    from building_segmenter.networks.model_file import read_facts
-    from building_segmenter.networks.shipped import default_model_path
-
-    facts = read_facts(default_model_path())
-    piece, step = real_piece(folder), round(facts.tile_size * (1 - OVERLAP)) * facts.gsd
-    place = Affine(facts.gsd, 0, 2000 * step, 0, -facts.gsd, 10000 * step)
-    profile = {"width": size, "height": size, "count": 3, "dtype": "uint8", "crs": "EPSG:32636", "transform": place}
-    tiled = {"tiled": True, "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
-    with rasterio.open(folder / "image.tif", "w", driver="GTiff", **profile, **tiled) as dataset:
-        for row, column in itertools.product(range(0, size, PIECE_PX), repeat=2):
-            flipped = piece[:, :: -1 if row // PIECE_PX % 2 else 1, :: -1 if column // PIECE_PX % 2 else 1]
-            part = flipped[:, : size - row, : size - column]
-            dataset.write(part, window=rasterio.windows.Window(column, row, part.shape[2], part.shape[1]))
-
-
-def real_piece(folder):
-    if SITE.is_dir():
-        words = [sys.executable, SITE.parents[1] / "make_mosaics.py", SITE, folder]
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-        with rasterio.open(folder / "kampala_block0.tif") as block:
-            return block.read((1, 2, 3), out_shape=(3, PIECE_PX, PIECE_PX))
-    print(f"There is no real imagery at {SITE}: houses are drawn.")
-    random = np.random.default_rng(1)
-    piece = random.integers(20, 90, (3, PIECE_PX, PIECE_PX)).astype(np.uint8)
-    for y, x in random.integers(0, PIECE_PX - 60, (150, 2)):
-        piece[:, y : y + random.integers(30, 60), x : x + random.integers(30, 60)] = 200
-    return piece
 
 
 def report(results, size):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.measures import Measures
+if TYPE_CHECKING:  # its import needs the rivals
+    from benchmarks.measures import Measures
 
 MEANS = ("IoU", "exact", "right", "dev 95 %", "dev max", "angle")
 FAILURES = ("dropped", "invalid", "split", "kept")
