@@ -249,3 +249,44 @@ def test_unknown_operators_and_several_outputs_are_told(load):
     network.graph.output.append(helper.make_tensor_value_info("Conv0", TensorProto.FLOAT, [1, 1, 64, 64]))
     with pytest.raises(ModelError, match="1 inputs and 2 outputs"):
         load(network)
+
+
+def enlarged(mode, sigmoid_first):
+    """Return a network that works at half the size and enlarges to that of its input, as exports of PyTorch do."""
+    sizes = [("Shape", ["image"], {}), ("Gather", ["Shape1", "sides"], {}), ("Concat", ["one", "Gather2"], {"axis": 0})]
+    resize = {"mode": mode, "coordinate_transformation_mode": "half_pixel"}
+    steps = [("Conv", ["image", "kernel", "bias"], {"strides": [2, 2]}), *sizes]
+    if sigmoid_first:
+        steps += [("Sigmoid", ["Conv0"], {}), ("Resize", ["Sigmoid4", "", "", "Concat3"], resize)]
+    else:
+        steps += [("Resize", ["Conv0", "", "", "Concat3"], resize), ("Sigmoid", ["Resize4"], {})]
+    nodes = [helper.make_node(kind, given, [f"{kind}{n}"], **more) for n, (kind, given, more) in enumerate(steps)]
+    weights = {
+        "kernel": np.full((1, 3, 2, 2), 0.05 / 12, np.float32),
+        "bias": np.array([-7.0], np.float32),
+        "sides": np.array([2, 3]),
+        "one": np.array([1, 1]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "enlarged",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "height", "width"])],
+        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, [1, 1, "rows", "columns"])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize("sigmoid_first", [False, True])
+def test_a_result_enlarged_to_a_size_that_is_computed(load, mode, sigmoid_first):
+    model = load(enlarged(mode, sigmoid_first), tile_size=96)
+    assert "probabilities of building" in model.told
+    even = np.full((96, 96, 3), 160.0, np.float32)
+    np.testing.assert_allclose(answer(model, even)[..., 0], sigmoid(logit(even)), atol=1e-6)
+
+
+def test_probabilities_enlarged_along_a_curve_may_be_none(load):
+    with pytest.raises(InvalidParameterError, match="MODEL_OUTPUT"):
+        load(enlarged("cubic", sigmoid_first=True), tile_size=96)
+    assert load(enlarged("cubic", sigmoid_first=False), tile_size=96).facts.channels == ("building",)
