@@ -253,3 +253,18 @@ def test_a_rim_over_the_seam_does_not_chain_two_houses():
     first, second = shapely.box(60, 30, 101, 80), shapely.box(96, 30, 150, 80)
     # The left tile misses the second house, and marks the first five pixels too far.
     assert scores_of(instance(first, LEFT, 0.9), instance(second, RIGHT, 0.8)) == [0.8, 0.9]
+
+
+def test_a_part_inside_of_joined_pieces_is_no_building():
+    hall, roof = shapely.box(28, 30, 176, 70), shapely.box(40, 40, 60, 60)
+    found = scores_of(instance(hall, LEFT, 0.7), instance(hall, RIGHT, 0.7), instance(roof, LEFT, 0.95))
+    assert found == [pytest.approx(0.7)]
+
+
+def test_two_houses_that_one_tile_takes_for_one_are_told_by_the_surer_tile():
+    one, other, both = shapely.box(104, 30, 112, 80), shapely.box(112, 30, 119, 80), shapely.box(104, 30, 119, 80)
+    # All lie well within the ground that both tiles see.
+    wide = Tile.of((0, 0, 128, 128), (0, 0, 160, 128)), Tile.of((32, 0, 128, 128), (0, 0, 160, 128))
+    houses = instance(one, wide[0], 0.9), instance(other, wide[0], 0.8)
+    assert scores_of(*houses, instance(both, wide[1], 0.7)) == [0.8, 0.9]
+    assert scores_of(*houses, instance(both, wide[1], 0.95)) == [0.95]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from building_segmenter.footprints.instances.instance import Instance
+from building_segmenter.footprints.instances.instance import Instance, Tile
 from building_segmenter.footprints.instances.patch import Box, Patch, around, meeting
 
 Floats = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Merged:
             largest, which would grow with the number of tiles that a building lies in, and which a sure glimpse of
             its end would lend to all of a long hall.
         label: Number of its class.
-        is_whole: Whether a tile showed all of it.
+        is_whole: Whether a tile showed all of it, or several together did.
         views: How many instances of tiles it was made from.
     """
 
@@ -60,12 +60,20 @@ def seen_as_one(group: Sequence[Instance]) -> Merged:
     patch = used[0].patch if len(used) == 1 else _blended(used)
     areas = np.array([one.patch.area for one in used], np.float64)
     score = float(areas @ [one.score for one in used] / areas.sum())
-    return Merged(patch, score, used[0].label, bool(wholes), len(used))
+    is_whole = bool(wholes) or not Instance(_together([one.tile for one in used]), patch, score).is_cut
+    return Merged(patch, score, used[0].label, is_whole, len(used))
 
 
 def _is_all(one: Instance, group: Sequence[Instance]) -> bool:
     beyond = max(other.patch.area - other.patch.area_in(one.tile.box) for other in group)
     return beyond <= _STRAY * one.patch.area
+
+
+def _together(tiles: Sequence[Tile]) -> Tile:
+    """Return the box around tiles as one tile; its sides are seams where those of tiles there are."""
+    box = around(tile.box for tile in tiles)
+    left, top, right, bottom = (any(tile.seams[k] for tile in tiles if tile.box[k] == box[k]) for k in range(4))
+    return Tile(box, (left, top, right, bottom))
 
 
 def _blended(views: Sequence[Instance]) -> Patch:
