@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,6 +55,8 @@ class Journal:
 
     def forget(self, first: int = 0) -> None:
         """Take the steps from one on for nothing worth keeping: they came to no result, or it is lost."""
+        if first >= len(self.done):
+            return
         del self.done[first:]
         if self._file is not None:
             self._file.truncate(0)
@@ -108,7 +111,7 @@ def resumable_folder(
     if not resume:
         with scratch.new_folder(target, replaceable) as folder:
             yield folder, Journal([])
-        shutil.rmtree(state, ignore_errors=True)
+        _discard(state)
         return
     scratch.check_new_folder(target, replaceable)
     with scratch.as_output_errors(target):
@@ -116,7 +119,7 @@ def resumable_folder(
     with _kept_on_failure(state, target, journal, progress), scratch.disk_watched(state, target):
         yield state / _RESULT, journal
         scratch.put_folder_in_place(state / _RESULT, target)
-    shutil.rmtree(state, ignore_errors=True)
+    _discard(state)
 
 
 @contextmanager
@@ -147,7 +150,7 @@ def resumable_state(
             yield state / _RESULT, journal
     else:
         yield None, Journal([])
-    shutil.rmtree(state, ignore_errors=True)
+    _discard(state)
 
 
 def _check_state(state: Path) -> None:
@@ -166,17 +169,37 @@ def _open(state: Path, work: dict[str, Any], progress: Progress) -> Journal:
         differing = [key for key in sorted({*work, *earlier}) if work.get(key) != earlier.get(key)]
         if differing:
             progress.log(f"A stopped run had other values of {', '.join(differing)}: starting afresh.")
-            shutil.rmtree(state)
+            _discard(state)
+            if state.exists():
+                # Not to be mixed with what comes now; this says what is in the way.
+                shutil.rmtree(state)
         elif (state / _RESULT).is_dir():
             done = _read_journal(state / _JOURNAL)
     state.mkdir(exist_ok=True)
-    (state / _MANIFEST).write_text(json.dumps(work, indent=1), encoding="utf-8")
+    _write_whole(state / _MANIFEST, json.dumps(work, indent=1))
     (state / _RESULT).mkdir(exist_ok=True)
-    with (state / _JOURNAL).open("w", encoding="ascii") as journal:
-        journal.writelines(map(_line, done))
+    _write_whole(state / _JOURNAL, "".join(map(_line, done)))
     if done:
         progress.log(f"Going on from {state}, which a stopped run left.")
     return Journal(done, (state / _JOURNAL).open("a", encoding="ascii"))
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that a kill on the way leaves the earlier one."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)
+
+
+def _discard(state: Path) -> None:
+    """Delete a state. It first becomes scratch, which goes with the next run should a kill leave a part of it."""
+    if not state.exists():
+        return
+    gone = state.with_name(f".{state.name.removesuffix(SUFFIX)}.{uuid.uuid4().hex}.tmp")
+    with suppress(OSError):
+        os.replace(state, gone)
+    for folder in (gone, state):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _line(entry: dict[str, Any]) -> str:
@@ -218,6 +241,6 @@ def _kept_on_failure(state: Path, target: Path, journal: Journal, progress: Prog
                 " is whole."
             )
         else:
-            shutil.rmtree(state, ignore_errors=True)
+            _discard(state)
         raise
     journal.close()

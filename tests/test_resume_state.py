@@ -2,6 +2,7 @@
 
 import pytest
 
+from building_segmenter import resume, scratch
 from building_segmenter.errors import CancelledError, OutputNotWritableError
 from building_segmenter.progress import Progress, SilentSink
 from building_segmenter.resume import resumable_state
@@ -70,3 +71,41 @@ def test_folder_of_someone_else_is_not_touched(tmp_path):
     with pytest.raises(OutputNotWritableError, match="was not made by this tool"):
         whole_run(tmp_path / "model.keras")
     assert (other / "mine.txt").is_file()
+
+
+def test_a_kill_while_the_state_is_opened_again_loses_nothing(tmp_path, monkeypatch):
+    target = tmp_path / "model.keras"
+    stopped_run(target)
+    with monkeypatch.context() as patch:
+        # As good as a kill: nothing more happens to the files.
+        patch.setattr(resume.Path, "write_text", _cut_off)
+        with pytest.raises(KeyboardInterrupt), resumable_state(target, WORK, Progress(), resume=True):
+            pass
+    assert whole_run(target)[0] == ([{"step": 0}, {"step": 1}], ["0", "1"])
+
+
+def _cut_off(path, text, encoding):
+    path.write_bytes(text.encode(encoding)[: len(text) // 2])
+    raise KeyboardInterrupt
+
+
+def test_a_kill_while_the_state_is_deleted_leaves_scratch_that_goes_with_the_next_run(tmp_path, monkeypatch):
+    target = tmp_path / "model.keras"
+    stopped_run(target)
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.shutil, "rmtree", lambda folder, ignore_errors: (folder / "resume.json").unlink(True))
+        whole_run(target)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]
+    assert whole_run(target)[0] == ([], [])
+    with scratch.new_output(target) as path:
+        path.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_journal_that_lost_its_end_with_the_power_is_read_up_to_there(tmp_path):
+    target = tmp_path / "model.keras"
+    stopped_run(target, steps=3)
+    journal = tmp_path / "model.keras.partial" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(lines[0] + b"\0" * (len(lines[1]) - 1) + b"\n" + lines[2])
+    assert whole_run(target)[0][0] == [{"step": 0}]
