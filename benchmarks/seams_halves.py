@@ -15,8 +15,9 @@ from benchmarks.prediction import Prediction, grid_of, predicted, starts_along
 from benchmarks.tables import table
 
 PIECE_PX = 512
-FINER = "hot_oam_7cm/banepa_south:1"
-"""A block of half the model's pixel: cut at an odd pixel, a model pixel lies on both halves."""
+FINER, FINER_PX = "hot_oam_7cm/zanzibar:0", 2600
+"""A block of half the model's pixel: cut at an odd pixel, a model pixel lies on both halves. And how much of it: halves
+no longer than a tile would begin their pixels where they begin."""
 HEADINGS = ("image", "cut", "compared with the whole", "pixels", "differ", "differ in the mask")
 
 Mask = NDArray[np.bool_]
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace, folder: Path) -> bool:
     make_raster(made, options.size, options.size, options.blocks, PIECE_PX)
     images = {f"{options.size} px, model's pixel": made}
     if DATA.is_dir():
-        images[f"{FINER}, half of it"] = _of_three_bands(mosaic(FINER, folder), folder / "finer.tif")
+        images[f"{FINER_PX} px, half the model's"] = _corner(mosaic(FINER, folder), folder / "finer.tif")
     rows, kept = [], True
     for name, image in images.items():
         whole = predicted(options, image, folder / "whole.tif", options.precision[-1])
@@ -141,9 +142,9 @@ def _vrt_band(band: int, parts: list[Path], windows: list[Window]) -> str:
     return f'<VRTRasterBand dataType="Byte" band="{band}">{"".join(sources)}</VRTRasterBand>'
 
 
-def _of_three_bands(image: Path, output: Path) -> Path:
+def _corner(image: Path, output: Path) -> Path:
     with rasterio.open(image) as dataset:
-        profile = dataset.profile | {"count": 3, "photometric": "RGB"}
+        profile = dataset.profile | {"count": 3, "width": FINER_PX, "height": FINER_PX}
         with rasterio.open(output, "w", **profile) as copy:
-            copy.write(dataset.read((1, 2, 3)))
+            copy.write(dataset.read((1, 2, 3), window=Window(0, 0, FINER_PX, FINER_PX)))
     return output
