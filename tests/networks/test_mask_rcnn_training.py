@@ -81,12 +81,22 @@ def runs(tmp_path_factory):
                 "oracle_masks": original_mini_masks(arrays),
             }
     np.savez(folder / "inputs.npz", **inputs)
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
-    script = HERE / "mask_rcnn_training_runs.py"
-    command = [sys.executable, str(script), str(folder / "inputs.npz"), str(folder / "outputs.npz")]
+    return computed("mask_rcnn_training_runs.py", folder / "inputs.npz", folder / "outputs.npz")
+
+
+@pytest.fixture(scope="module")
+def gradients(oracle, tmp_path_factory):
+    """Arrays of `mask_rcnn_gradient_runs`, of the original's weights and image; needs `oracle`."""
+    output = tmp_path_factory.mktemp("mask_rcnn_gradients") / "outputs.npz"
+    return computed("mask_rcnn_gradient_runs.py", ORACLE.parents[1], output)
+
+
+def computed(script, *arguments):
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(HERE.parents[1])}
+    command = [sys.executable, str(HERE / script), *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, cwd=HERE.parents[1])
     assert done.returncode == 0, done.stderr.decode()[-3000:]
-    with np.load(folder / "outputs.npz") as arrays:
+    with np.load(arguments[-1]) as arrays:
         return dict(arrays)
 
 
@@ -359,3 +369,26 @@ def test_losses_without_a_sample_are_0(runs):
 
 def test_large_weights_are_penalised_by_their_mean_square_but_not_batch_norms(runs):
     assert runs["penalty"] == pytest.approx(1e-4 * (4 + 9), rel=1e-6)
+
+
+# ---- the whole ----
+
+
+def test_the_five_losses_are_those_of_the_original(oracle, gradients):
+    np.testing.assert_allclose(gradients["image"], oracle["in_image"], atol=1e-4)
+    np.testing.assert_allclose(gradients["rois"], oracle["target_rois"], atol=1e-4)
+    assert np.array_equal(gradients["class_ids"], oracle["target_class_ids"])
+    np.testing.assert_allclose(gradients["losses"], oracle["losses"], atol=1e-4)
+    assert gradients["penalty"] == pytest.approx(float(oracle["l2"]), rel=1e-4)
+
+
+def test_the_gradients_are_as_large_as_those_of_the_original(oracle, gradients):
+    found = dict(zip(gradients["names"], gradients["norms"], strict=True))
+    expected = dict(zip((name[:-2] for name in oracle["grad_names"]), oracle["grad_norms"], strict=True))
+    assert found.keys() == expected.keys() and len(found) == 266
+    for name, norm in expected.items():
+        assert found[name] == pytest.approx(norm, rel=1e-2, abs=1e-6), name
+
+
+def test_twice_the_same_image_in_a_batch_has_the_losses_of_one(gradients):
+    np.testing.assert_allclose(gradients["losses_of_two"], gradients["losses"], atol=1e-5)
