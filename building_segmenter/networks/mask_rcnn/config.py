@@ -23,7 +23,9 @@ class Config:
     Args:
         BACKBONE: `resnet50` or `resnet101` as Matterport has them, or `mobilenetv2` of our own.
         NUM_CLASSES: Including the ground, which is class 0.
-        IMAGE_CHANNEL_COUNT: Bands of the image. `MEAN_PIXEL` needs as many values, or one for all.
+        IMAGE_CHANNEL_COUNT: Bands of the image.
+        MEAN_PIXEL: One value a band, or one for all, taken off the pixels for a ResNet. A MobileNetV2 trunk takes raw
+            pixel values and scales them itself.
         IMAGE_RESIZE_MODE: `square`, `pad64` or `none`.
         PRE_NMS_LIMIT: Anchors of highest score that suppression looks at.
         ROI_ALIGN: `exact` reads features where they lie, as the paper asks for; `matterport` as weights that
@@ -99,7 +101,7 @@ class Config:
             raise _wrong("BACKBONE_STRIDES", self.BACKBONE_STRIDES, "4, 8, 16, 32 and 64")
         if len(self.RPN_ANCHOR_SCALES) != len(self.BACKBONE_STRIDES):
             raise _wrong("RPN_ANCHOR_SCALES", self.RPN_ANCHOR_SCALES, "one scale a level, of five levels")
-        if len(self.MEAN_PIXEL) not in (1, self.IMAGE_CHANNEL_COUNT):
+        if len(self.mean_pixel) not in (1, self.IMAGE_CHANNEL_COUNT):
             raise _wrong("MEAN_PIXEL", self.MEAN_PIXEL, f"{self.IMAGE_CHANNEL_COUNT} values, one a band")
         if self.MASK_SHAPE != (2 * self.MASK_POOL_SIZE,) * 2:
             raise _wrong("MASK_SHAPE", self.MASK_SHAPE, "twice MASK_POOL_SIZE in both directions")
@@ -108,6 +110,11 @@ class Config:
     def batch_size(self) -> int:
         """Images of one step."""
         return self.GPU_COUNT * self.IMAGES_PER_GPU
+
+    @property
+    def mean_pixel(self) -> tuple[float, ...]:
+        """What is taken off pixel values before the trunk sees them."""
+        return (0.0,) if self.BACKBONE == "mobilenetv2" else self.MEAN_PIXEL
 
     @property
     def input_shape(self) -> tuple[int | None, int | None, int]:

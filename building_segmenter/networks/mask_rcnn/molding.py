@@ -21,7 +21,7 @@ class Molded(NamedTuple):
     """An image made ready.
 
     Args:
-        image: (height, width, bands) float32, scaled and padded, less the mean pixel.
+        image: (height, width, bands) float32, scaled and padded, less the configuration's `mean_pixel`.
         window: y1, x1, y2, x2 in pixels of where the image itself lies in it.
     """
 
@@ -47,7 +47,7 @@ def mold_image(image: NDArray[Any], config: Config) -> Molded:
     height, width = scaled.shape[:2]
     margins = ((top, target[0] - height - top), (left, target[1] - width - left), (0, 0))
     padded = np.pad(scaled, margins).astype(np.float32)
-    molded = (padded - np.array(config.MEAN_PIXEL, np.float64)).astype(np.float32)
+    molded = (padded - np.array(config.mean_pixel, np.float64)).astype(np.float32)
     return Molded(molded, (top, left, top + height, left + width))
 
 
