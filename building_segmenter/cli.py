@@ -13,7 +13,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from building_segmenter import __version__, engine, scratch, tasks
-from building_segmenter.errors import BuildingSegmenterError, CancelledError, InvalidParameterError
+from building_segmenter.errors import BuildingSegmenterError, CancelledError, ImagesFailedError, InvalidParameterError
 from building_segmenter.interrupts import Interrupts
 from building_segmenter.plugin.environment.check import check_environment, write_report
 from building_segmenter.plugin.environment.setup import setup_environment
@@ -66,6 +66,8 @@ def run_task(task: tasks.Task, as_json: bool) -> None:
 def _outcome(task: tasks.Task, progress: Progress, sink: TerminalSink) -> tuple[dict[str, Any] | None, int]:
     try:
         return engine.run(task, progress), 0
+    except ImagesFailedError as error:
+        return error.result, _report(error)
     except BuildingSegmenterError as error:
         return None, _report(error)
     except MemoryError:
@@ -146,7 +148,8 @@ def _command(name: str, task: type[tasks.Task]) -> click.Command:
 
     def run(as_json: bool, **values: Any) -> None:
         try:
-            built = tasks.build_task(name, {key: value for key, value in values.items() if value not in (None, ())})
+            given = {key: value for key, value in values.items() if value not in (None, ())}
+            built = tasks.build_task(name, _with_images(given))
         except BuildingSegmenterError as error:
             sys.exit(_report(error))
         run_task(built, as_json)
@@ -154,6 +157,17 @@ def _command(name: str, task: type[tasks.Task]) -> click.Command:
     arguments = [f"{field.upper()}: {option.help}" for field, option in positionals.items()]
     text = f"{task.__doc__}\n\n" + "\n\n".join(arguments)
     return click.Command(name.split()[-1], callback=run, params=parameters, help=text, short_help=task.__doc__)
+
+
+def _with_images(given: dict[str, Any]) -> dict[str, Any]:
+    """Return options in which more than one word in the place of the input are images, as a shell's pattern gives."""
+    words = given.get("input")
+    if not isinstance(words, tuple):
+        return given
+    if len(words) == 1:
+        return given | {"input": words[0]}
+    rest = {key: value for key, value in given.items() if key != "input"}
+    return rest | {"images": (*words, *given.get("images", ()))}
 
 
 def _positionals(task: type[tasks.Task]) -> dict[str, tasks.Option]:
@@ -168,6 +182,8 @@ def _positionals(task: type[tasks.Task]) -> dict[str, tasks.Option]:
 
 
 def _argument(field: str, option: tasks.Option, default: Any) -> click.Parameter:
+    if option.kind == "raster" and not option.required:
+        return click.Argument([field], required=False, nargs=-1, metavar=f"[{field.upper()}]...")
     if not option.required:
         # Only so does click give a single word to what comes after it.
         return click.Argument([field], required=False, nargs=-1, metavar=f"[{field.upper()}]", callback=_one_or_none)
@@ -190,6 +206,8 @@ def _option(field: str, option: tasks.Option, default: Any) -> click.Parameter:
         facts["type"] = click.Choice(option.choices)
     elif option.kind == "extent":
         facts |= {"nargs": 4, "type": float, "metavar": "XMIN YMIN XMAX YMAX"}
+    elif option.kind == "rasters":
+        facts |= {"multiple": True, "metavar": "IMAGE"}
     elif option.kind == "bands":
         facts |= {"metavar": "B,B,..."}
     else:

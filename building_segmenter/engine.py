@@ -44,6 +44,17 @@ def run(task: tasks.Task, progress: Progress) -> dict[str, Any]:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _NotNeeded)]
     if "keras" not in sys.modules and not isinstance(task, tasks.TrainModel):
         sys.meta_path.insert(0, _NotNeeded())
+    if isinstance(task, tasks.PredictionTask):
+        # Imported late as all that brings libraries with it.
+        from building_segmenter import many_images
+
+        sources = many_images.sources_of(task)
+        if sources is not None:
+            return many_images.run_many(task, sources, _run_one, progress)
+    return _run_one(task, progress)
+
+
+def _run_one(task: tasks.Task, progress: Progress) -> dict[str, Any]:
     outputs.check_outputs(task)
     module, function = _FUNCTIONS[type(task)]
     result: dict[str, Any] = getattr(importlib.import_module(module), function)(task, progress)

@@ -119,3 +119,19 @@ class OutOfMemoryError(BuildingSegmenterError):
     """The machine does not have the memory that the task needs."""
 
     code = "out-of-memory"
+
+
+class ImagesFailedError(BuildingSegmenterError):
+    """Some of several images could not be done; the others are.
+
+    Args:
+        message: How many, and why each.
+        hint: What to do next.
+        result: The run's result: what was done, skipped and failed.
+    """
+
+    code = "images-failed"
+
+    def __init__(self, message: str, hint: str, result: dict) -> None:
+        super().__init__(message, hint)
+        self.result = result

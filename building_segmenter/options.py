@@ -12,7 +12,7 @@ from typing import Any
 
 from building_segmenter.errors import InvalidParameterError
 
-INPUT_KINDS = ("raster", "polygons", "lines", "features", "model", "file", "folders")
+INPUT_KINDS = ("raster", "rasters", "polygons", "lines", "features", "model", "file", "folders")
 OUTPUT_KINDS = ("raster-output", "polygons-output", "folder-output", "model-output", "html-output")
 SETTING_KINDS = (
     "integer",
@@ -183,6 +183,7 @@ _CHECKS = {
     **{kind: _text for kind in (*INPUT_KINDS, *OUTPUT_KINDS, "text", "field")},
     **{kind: _number for kind in ("number", "distance", "area", "fraction")},
     "folders": _texts,
+    "rasters": _texts,
     "integer": _integer,
     "choice": _choice,
     "flag": _flag,

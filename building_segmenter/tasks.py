@@ -509,7 +509,31 @@ class TrainModel(Task):
 class PredictionTask(Task):
     """What all tasks that run a model over a raster have in common."""
 
-    input: str = required("raster", "Image", "Raster to search for buildings: any raster that GDAL opens.")
+    # Only None where there are images, of which a run's work, one at a time or all as a mosaic, then becomes the input.
+    input: str = option(
+        None,
+        "raster",
+        "Image",
+        "Raster to search for buildings: any raster that GDAL opens. Where it is typed, as for qgis_process, also a"
+        " folder of images, a pattern such as folder/*.tif, or a text file (.txt) with one path a line; the output is"
+        " then as for Several images.",
+    )
+    images: tuple[str, ...] | None = option(
+        None,
+        "rasters",
+        "Several images",
+        "Instead of one image: rasters, folders, patterns or lists of files. The output is then a folder that exists,"
+        " or a name with * for the image's name, as folder/*.gpkg; or one file, if they are combined as a mosaic.",
+    )
+    combine: str = option(
+        "each",
+        "choice",
+        "Combine images",
+        "Of several images. each: one after the other, with an output each; one that fails does not stop the others,"
+        " and what is done is left as it is when the same run starts again. mosaic: as one image, with one output.",
+        choices=("each", "mosaic"),
+        advanced=True,
+    )
     output: str = required(
         "raster-output",
         "Building probability",
@@ -664,6 +688,14 @@ class PredictionTask(Task):
         " all: every class, as of a model of several classes of Train model.",
         advanced=True,
     )
+
+    def _check_together(self) -> None:
+        if not self.input and not self.images:
+            raise InvalidParameterError("INPUT is missing.", "Give INPUT, an image, or IMAGES, several.")
+        if self.input and self.images:
+            raise InvalidParameterError(
+                f"INPUT, {self.input}, and IMAGES are both given.", "Give one of them; IMAGES may hold all images."
+            )
 
 
 @dataclass(frozen=True)

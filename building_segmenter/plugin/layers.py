@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from typing import Any, Optional
 
@@ -51,6 +52,51 @@ def raster_source(layer: Optional[QgsRasterLayer], value: Any, name: str, feedba
         )
     _warn_of_other_crs(layer, feedback)
     return layer.source()
+
+
+def names_many(
+    algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], name: str, context: QgsProcessingContext
+) -> bool:
+    """Tell whether a raster parameter was given a folder, a pattern or a list of files, which the engine looks into.
+
+    What QGIS opens as a layer is one raster, as ever.
+    """
+    value = parameters.get(name)
+    if not isinstance(value, str) or not _may_name_many(value):
+        return False
+    layer = algorithm.parameterAsRasterLayer(parameters, name, context)
+    return layer is None or not layer.isValid()
+
+
+def _may_name_many(value: str) -> bool:
+    if os.path.isfile(value):
+        return value.lower().endswith(".txt")
+    return os.path.isdir(value) or (glob.has_magic(value) and not value.startswith(("/vsi", "http:", "https:", "<")))
+
+
+def raster_sources(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict[str, Any],
+    name: str,
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+) -> list[str]:
+    """Return what GDAL opens for each raster of a parameter of several; names that are no layer go to the engine.
+
+    These are folders, patterns, lists of files, and files that cannot be read, which do not stop the others.
+    """
+    value = parameters[name]
+    sources = []
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(one, str) and (_may_name_many(one) or os.path.isfile(one)):
+            sources.append(one)
+            continue
+        found = algorithm.parameterAsLayerList({name: [one]}, name, context)
+        if found:
+            sources.append(raster_source(found[0], one, name, feedback))
+        else:
+            sources.append(str(one))
+    return sources
 
 
 def vector_source(

@@ -52,6 +52,25 @@ def check_output(path: str, name: str, option: tasks.Option) -> None:
         raise OutputNotWritableError(f"{name}, {path}, is a file.", "Name a new or empty folder.")
 
 
+def check_outputs_of_many(path: str, name: str, option: tasks.Option) -> None:
+    """Raise `OutputNotWritableError` if outputs of several images cannot be made in a folder or after a pattern.
+
+    Args:
+        path: A folder that exists, or a name with `*` for the image's name; empty for none or a temporary output.
+        name: The parameter's name.
+        option: Tells whether the output is required, and its endings.
+    """
+    folder, pattern = os.path.split(path) if "*" in os.path.basename(path) else (path, "")
+    if pattern:
+        check_output(path, name, option)
+    elif (path or option.required) and not os.path.isdir(folder):
+        raise OutputNotWritableError(
+            f"{name}, {path or 'temporary'}, is not a folder that exists, and there are several images.",
+            f"Name a folder, or files with * for the image's name, as folder/*{option.suffixes[0]}; or combine the"
+            " images as a mosaic (COMBINE).",
+        )
+
+
 def _check_ending(path: str, name: str, option: tasks.Option) -> None:
     if path.startswith(("ogr:", "postgres:", "memory:")):
         raise OutputNotWritableError(f"{name}, {path}, is not a file.", "Name a file to write, as a GeoPackage.")

@@ -17,6 +17,7 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -69,6 +70,11 @@ def _optional(option: tasks.Option, default: Any = None) -> bool:
 
 def _raster(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
     return QgsProcessingParameterRasterLayer(name, option.label, optional=_optional(option))
+
+
+def _rasters(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
+    kind = QgsProcessing.SourceType.TypeRaster
+    return QgsProcessingParameterMultipleLayers(name, option.label, kind, optional=_optional(option))
 
 
 def _polygons(name: str, option: tasks.Option, default: Any) -> QgsProcessingParameterDefinition:
@@ -198,6 +204,7 @@ def _file_output(name: str, option: tasks.Option, default: Any) -> QgsProcessing
 
 _MAKERS = {
     "raster": _raster,
+    "rasters": _rasters,
     "polygons": _polygons,
     "lines": _lines,
     "features": _features,

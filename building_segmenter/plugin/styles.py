@@ -43,9 +43,14 @@ def leave_unloaded_if_unreadable(path: str, context: QgsProcessingContext, feedb
     if not context.willLoadLayerOnCompletion(path) or QgsVectorLayer(path, "", "ogr").isValid():
         return
     feedback.pushWarning(f"{path} is written, but this QGIS cannot open its format, so it is not loaded.")
+    leave_unloaded(path, context)
+
+
+def leave_unloaded(path: str, context: QgsProcessingContext) -> None:
+    """Do not load what is no layer, as the folder of outputs of several images."""
     layers = context.layersToLoadOnCompletion()
-    del layers[path]
-    context.setLayersToLoadOnCompletion(layers)
+    if layers.pop(path, None) is not None:
+        context.setLayersToLoadOnCompletion(layers)
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):

@@ -11,11 +11,18 @@ from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeedback,
+    QgsReferencedRectangle,
 )
 
 from building_segmenter import tasks
 from building_segmenter.errors import InvalidParameterError, NoOverlapError
-from building_segmenter.plugin.layers import input_not_found, raster_source, vector_source
+from building_segmenter.plugin.layers import (
+    input_not_found,
+    names_many,
+    raster_source,
+    raster_sources,
+    vector_source,
+)
 from building_segmenter.plugin.outputs import stated_path
 from building_segmenter.plugin.parameters import RASTER
 
@@ -53,11 +60,39 @@ class TaskValues:
         for name, option in tasks.options_of(self._task).items():
             if option.kind in tasks.SETTING_KINDS and option.kind != "extent":
                 options[name] = self._setting(name, option)
-            elif option.required and self._given(name):
+            elif self._given(name) and (option.required or option.kind in ("raster", "rasters")):
                 options[name] = _PLACEHOLDER
+            if option.kind == "extent" and self._given(name) and self.has_many():
+                self._check_extent_of_many(name.upper())
+            if name == "input" and self.has_many():
+                continue
             if option.kind in ("raster", *_VECTORS, "model", "file") and self._given(name):
                 self._check_input(name.upper(), option.kind)
         self._task(**options)
+
+    def has_many(self) -> bool:
+        """Tell whether the images are several: IMAGES, or INPUT with a folder, a pattern or a list."""
+        kinds = tasks.options_of(self._task)
+        return any(
+            self._given(name)
+            if option.kind == "rasters"
+            else "images" in kinds and name == "input" and self._names_many(name)
+            for name, option in kinds.items()
+        )
+
+    def has_folder(self) -> bool:
+        """Tell whether each of several images has an output of its own."""
+        return self.has_many() and self._setting("combine", tasks.options_of(self._task)["combine"]) != "mosaic"
+
+    def known_to_qgis(self) -> dict:
+        """Return the parameters without images in the plural, of which QGIS would say that they are no layer."""
+        many = [name.upper() for name, option in tasks.options_of(self._task).items() if option.kind == "rasters"]
+        if many and self._names_many("input"):
+            many.append(RASTER)
+        return {key: value for key, value in self._parameters.items() if key not in many}
+
+    def _names_many(self, name: str) -> bool:
+        return names_many(self._algorithm, self._parameters, name.upper(), self._context)
 
     def read_layers(self, feedback: QgsProcessingFeedback) -> None:
         """Read rasters and extents from layers of the project; call in the main thread.
@@ -67,7 +102,12 @@ class TaskValues:
             NoOverlapError: The extent does not reach the raster's CRS.
         """
         for name, option in tasks.options_of(self._task).items():
-            if option.kind == "raster" and self._given(name):
+            key = name.upper()
+            if option.kind == "rasters" and self._given(name):
+                self._layers[name] = raster_sources(self._algorithm, self._parameters, key, self._context, feedback)
+            elif name == "input" and self.has_many():
+                self._layers[name] = self._parameters.get(key)
+            elif option.kind == "raster" and self._given(name):
                 layer = self._algorithm.parameterAsRasterLayer(self._parameters, name.upper(), self._context)
                 self._layers[name] = raster_source(layer, self._parameters[name.upper()], name.upper(), feedback)
             elif option.kind == "extent" and self._given(name):
@@ -142,7 +182,11 @@ class TaskValues:
 
     def _extent(self, name: str) -> Optional[list[float]]:
         key, parameters, context = name.upper(), self._parameters, self._context
-        layer = self._algorithm.parameterAsRasterLayer(parameters, RASTER, context)
+        if self.has_many():
+            self._check_extent_of_many(key)
+            layer = None
+        else:
+            layer = self._algorithm.parameterAsRasterLayer(parameters, RASTER, context)
         crs = layer.dataProvider().crs() if layer is not None and layer.isValid() else QgsCoordinateReferenceSystem()
         box = self._algorithm.parameterAsExtent(parameters, key, context, crs)
         if box.isNull() or box.isEmpty():
@@ -155,6 +199,15 @@ class TaskValues:
                 f"{key} lies outside {RASTER}.", "Check the order XMIN,XMAX,YMIN,YMAX and the CRS of the extent."
             )
         return [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()]
+
+    def _check_extent_of_many(self, key: str) -> None:
+        """Refuse an extent with a CRS of its own: what CRS many images have, only the engine finds out."""
+        crs = self._algorithm.parameterAsExtentCrs(self._parameters, key, self._context)
+        if isinstance(self._parameters[key], QgsReferencedRectangle) or crs.isValid():
+            raise InvalidParameterError(
+                f"{key} has a CRS, and what CRS several images have is not known before the run.",
+                "Give it as XMIN,XMAX,YMIN,YMAX in the CRS of the images, without [EPSG:CODE]; or give AREA instead.",
+            )
 
     def _folders(self, key: str) -> list[str]:
         text = self._algorithm.parameterAsFile(self._parameters, key, self._context)

@@ -13,10 +13,10 @@ from building_segmenter.errors import BuildingSegmenterError, InvalidParameterEr
 from building_segmenter.plugin import icons, settings
 from building_segmenter.plugin.environment.engine_python import find_engine_python
 from building_segmenter.plugin.feedback import FeedbackListener, as_processing_exception, cancelled_by_interrupt
-from building_segmenter.plugin.outputs import check_output, stated_path
+from building_segmenter.plugin.outputs import check_output, check_outputs_of_many, stated_path
 from building_segmenter.plugin.parameters import parameters_of
 from building_segmenter.plugin.process.client import Client
-from building_segmenter.plugin.styles import leave_unloaded_if_unreadable, style_on_load
+from building_segmenter.plugin.styles import leave_unloaded, leave_unloaded_if_unreadable, style_on_load
 from building_segmenter.plugin.values import TaskValues
 
 _GROUPS = {
@@ -104,7 +104,8 @@ class TaskAlgorithm(Algorithm):
         except BuildingSegmenterError as error:
             return False, str(as_processing_exception(error))
         # Last, because it does not say what is wrong.
-        accepted, message = super().checkParameterValues(parameters, context)
+        known = TaskValues(self, tasks.TASKS[self.TASK], parameters, context).known_to_qgis()
+        accepted, message = super().checkParameterValues(known, context)
         if accepted:
             return True, ""
         told = InvalidParameterError(f"{message}.", "The tool's help says what each parameter takes.")
@@ -140,10 +141,12 @@ class TaskAlgorithm(Algorithm):
         return self._outputs(options, result, context, feedback)
 
     def _check(self, parameters: dict, context: QgsProcessingContext) -> None:
-        TaskValues(self, tasks.TASKS[self.TASK], parameters, context).check()
+        values = TaskValues(self, tasks.TASKS[self.TASK], parameters, context)
+        values.check()
+        check = check_outputs_of_many if values.has_folder() else check_output
         for name, option in tasks.options_of(tasks.TASKS[self.TASK]).items():
             if option.kind in tasks.OUTPUT_KINDS:
-                check_output(stated_path(parameters.get(name.upper())), name.upper(), option)
+                check(stated_path(parameters.get(name.upper())), name.upper(), option)
 
     def _outputs(
         self, options: dict, result: dict, context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -153,6 +156,9 @@ class TaskAlgorithm(Algorithm):
         outputs = {}
         for name in (name for name in options if options[name] and kinds[name] in tasks.OUTPUT_KINDS):
             outputs[name.upper()] = options[name]
+            if os.path.isdir(options[name]) or "*" in os.path.basename(options[name]):
+                leave_unloaded(options[name], context)
+                continue
             if kinds[name] == "polygons-output":
                 leave_unloaded_if_unreadable(options[name], context, feedback)
             if kinds[name] in ("raster-output", "polygons-output"):
