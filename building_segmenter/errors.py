@@ -4,6 +4,8 @@ Read by both halves (QGIS's Python and the engine), so this file keeps Python 3.
 Codes are part of the contract of the worker protocol and of scripts; they are never renamed.
 """
 
+from __future__ import annotations
+
 
 class BuildingSegmenterError(Exception):
     """An expected failure, told in the user's terms.
@@ -127,11 +129,11 @@ class ImagesFailedError(BuildingSegmenterError):
     Args:
         message: How many, and why each.
         hint: What to do next.
-        result: The run's result: what was done, skipped and failed.
+        result: The run's result: what was done, skipped and failed. None on the other side of the process border.
     """
 
     code = "images-failed"
 
-    def __init__(self, message: str, hint: str, result: dict) -> None:
+    def __init__(self, message: str, hint: str = "", result: dict[str, object] | None = None) -> None:
         super().__init__(message, hint)
         self.result = result

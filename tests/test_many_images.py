@@ -104,6 +104,7 @@ class TestEach:
         with pytest.raises(ImagesFailedError, match="1 of 3 images failed") as told:
             segment(input=str(tiles / "*.tif"))
         result = told.value.result
+        assert result is not None
         assert names(result, "done") == ["a west.tif", "b east.tif"]
         (failed,) = result["failed"]
         assert failed["code"] == "input-unreadable" and "aa broken.tif" in failed["message"] and failed["hint"]

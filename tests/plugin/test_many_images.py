@@ -15,6 +15,7 @@ from qgis.core import (
     QgsRectangle,
 )
 
+from building_segmenter import errors
 from building_segmenter.plugin.provider import BuildingSegmenterProvider
 
 
@@ -99,3 +100,11 @@ def test_what_cannot_be_is_refused(provider, fake_worker, place, parameters, sai
     parameters = {**parameters, "INPUT": str(place), "OUTPUT": output if "_" in output else str(place / output)}
     with pytest.raises(QgsProcessingException, match=said):
         sent(provider, fake_worker, parameters)
+
+
+def test_every_error_of_the_engine_can_be_told_in_qgis():
+    """The client makes them anew from code, message and hint."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert errors.ImagesFailedError in kinds
+    for kind in kinds:
+        assert kind("what", "next").hint == "next"
