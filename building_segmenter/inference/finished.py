@@ -81,7 +81,7 @@ class FinishedBlocks:
     def _keep(self, parts: list[NDArray[np.uint8]]) -> None:
         if self._folder is None:
             return
-        block = np.ascontiguousarray(np.concatenate(parts, axis=1))
+        block = np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
         packed = pa.compress(block.reshape(-1), codec=_CODEC, asbytes=True)
         path = self._path(len(self._journal.done))
         try:

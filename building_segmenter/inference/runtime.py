@@ -14,7 +14,7 @@ from building_segmenter.errors import ModelError
 from building_segmenter.inference.compiling import compiled_model
 from building_segmenter.inference.devices import chosen_device, chosen_precision
 from building_segmenter.inference.model_cache import ModelCache, cache_folder
-from building_segmenter.inference.network import Network
+from building_segmenter.inference.network import Network, giving_planes
 from building_segmenter.inference.turns import TURNS, mean_over_turns
 
 
@@ -63,14 +63,17 @@ class TilePredictor:
         }
         if threads and chosen.is_processor:
             settings["INFERENCE_NUM_THREADS"] = threads
-        compiled = compiled_model(core, network, chosen, settings, ModelCache(cache_folder(), log), log)
+        compiled = compiled_model(core, giving_planes(network), chosen, settings, ModelCache(cache_folder(), log), log)
         self.requests = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._given = tuple(compiled.output(0).shape)
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.requests):
             self._idle.put(compiled.create_infer_request())
 
     def predict(self, tile: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probabilities (height, width, channels) of a tile (height, width, bands).
+
+        In memory they lie channel by channel.
 
         To be called from several threads at a time, by which the processor is kept busy: as many tiles as there are
         `requests` are predicted side by side, and further callers wait.
@@ -82,14 +85,16 @@ class TilePredictor:
 
     def _predict_once(self, tile: NDArray[Any]) -> NDArray[np.float32]:
         request = self._idle.get()
-        # The request reads it from here, so it has to live until the request has ended.
+        # The request reads and writes here, so these have to live until it has ended.
         batch = np.ascontiguousarray(tile[np.newaxis])
+        planes = np.empty(self._given, np.float32)
         try:
             request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
+            request.set_output_tensor(openvino.Tensor(planes, shared_memory=True))
             request.start_async()
             request.wait()
-            # The request's memory is used again for the next tile, so the result is copied.
-            return np.array(request.get_output_tensor(0).data[0], np.float32)
+            probability: NDArray[np.float32] = planes[0].transpose(1, 2, 0)
+            return probability
         except RuntimeError as error:
             raise ModelError(
                 f"The network failed while it was predicting: {error}",

@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.io import DatasetReader
 
 from building_segmenter import scratch
+from building_segmenter.errors import BuildingSegmenterError
 from building_segmenter.inference.blending import Sheet
 from building_segmenter.inference.finished import FinishedBlocks
 from building_segmenter.inference.models import model_of
@@ -31,12 +33,13 @@ from building_segmenter.inference.network import fed_bytes
 from building_segmenter.inference.pipeline import in_order
 from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.radiometry import Radiometry, no_valid_pixel
+from building_segmenter.inference.reading import Imagery, Pixels
 from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.networks.shipped import default_model_path
 from building_segmenter.progress import Progress
-from building_segmenter.rasters.grid import ModelGrid, model_grid, read_grid
-from building_segmenter.rasters.overlay import PixelPolygons, Window, area_on_grid, extent_on_grid
+from building_segmenter.rasters.grid import ModelGrid, model_grid
+from building_segmenter.rasters.overlay import Window, area_on_grid, extent_on_grid
 from building_segmenter.rasters.probability import NODATA, in_block_rows, probability_writer
 from building_segmenter.rasters.source import RasterPool, image_bands, open_raster, pixel_on_ground
 from building_segmenter.rasters.tiles import blend_weights, tile_starts
@@ -45,6 +48,9 @@ from building_segmenter.resume import input_state, resumable_state
 from building_segmenter.tasks import PredictionTask, SegmentRaster
 
 Floats = NDArray[np.float32]
+
+_Tile = tuple[Floats, NDArray[np.bool_]] | None
+"""A tile's probabilities (height, width, channels), and where it is valid; None if nothing in it is wanted."""
 
 _NOT_PART_OF_THE_WORK = ("output", "resume", "threads")
 _PREPARED = 0.05
@@ -116,7 +122,7 @@ def _work(options: PredictionTask, job: _Job) -> dict[str, Any]:
 
     Options of what is made of the probabilities are none of it.
     """
-    dataset, model = job.rasters.first, Path(options.model or default_model_path())
+    dataset, model = job.image, Path(options.model or default_model_path())
     options_of_it = {field.name: getattr(options, field.name) for field in fields(PredictionTask)}
     return {name: value for name, value in options_of_it.items() if name not in _NOT_PART_OF_THE_WORK} | {
         # Those of a mosaic are several. QGIS writes statistics beside any file that it shows.
@@ -148,7 +154,7 @@ def _all_rows(
                 yield part
     if not any_valid:
         blocks.forget()
-        raise no_valid_pixel(job.rasters.first)
+        raise no_valid_pixel(job.image)
 
 
 def _stored_rows(job: _Job, bands: int, progress: Progress) -> Generator[NDArray[np.uint8], None, None]:
@@ -166,7 +172,7 @@ def _stored_rows(job: _Job, bands: int, progress: Progress) -> Generator[NDArray
                     sheet.add(*tile, column - left, down, across)
             first, last = max(start, top), ends[number]
             if last > first:
-                yield sheet.stored(first - start, last - start)[0]
+                yield sheet.stored(first - start, last - start)
             if number + 1 < len(rows.starts):
                 sheet.scroll(rows.starts[number + 1] - start)
 
@@ -185,16 +191,40 @@ def _bands_of(facts: ModelFacts) -> tuple[tuple[str, ...], tuple[int, ...]]:
 class _Job:
     """All that predicting a raster needs."""
 
-    rasters: RasterPool
-    grid: ModelGrid
-    bands: tuple[int, ...]
+    imagery: Imagery
     radiometry: Radiometry
-    area: PixelPolygons | None
     window: Window
-    tile: int
     overlap: float
     facts: ModelFacts
     predictor: TilePredictor
+
+    @property
+    def grid(self) -> ModelGrid:
+        """The model pixels."""
+        return self.imagery.grid
+
+    @property
+    def image(self) -> DatasetReader:
+        """The open image."""
+        return self.imagery.rasters.first
+
+    @property
+    def tile(self) -> int:
+        """Side of a tile in model pixels."""
+        return self.facts.tile_size
+
+    def predict(self, read: Pixels | BuildingSegmenterError | None) -> _Tile:
+        """Predict a tile that was read; called from several threads."""
+        if read is None:
+            return None
+        if isinstance(read, BuildingSegmenterError):
+            raise read
+        image = read.image
+        if not read.valid.all():
+            image = np.where(read.valid[..., None], image, image.dtype.type(0))
+        with told_where(self.image.name, self.grid, read.window):
+            probability = self.predictor.predict(_reflected(self.radiometry(image), self.tile))
+            return checked_numbers(probability), read.known
 
 
 def _readers(threads: int) -> int:
@@ -223,7 +253,7 @@ def _prepared(options: PredictionTask, rasters: RasterPool, progress: Progress) 
         f"{predictor.device}, {predictor.runtime}, {predictor.precision}; model {facts.name}; ground pixel"
         f" {grid.gsd[0]:.3f} m (model: {facts.gsd:.3f} m); {window[2]} x {window[3]} px."
     )
-    return _Job(rasters, grid, bands, radiometry, area, window, facts.tile_size, model.overlap, facts, predictor)
+    return _Job(Imagery(rasters, grid, bands, area), radiometry, window, model.overlap, facts, predictor)
 
 
 @dataclass(frozen=True)
@@ -242,45 +272,18 @@ class _Tiles:
         return _Tiles([starts[i] for i in touching], [weights[i] for i in touching])
 
 
-_Tile = tuple[Floats, NDArray[np.bool_]] | None
-"""A tile's probabilities (height, width, channels), and where it is valid; None if nothing in it is wanted."""
-
-
 def _predicted(job: _Job, columns: _Tiles, rows: _Tiles, progress: Progress) -> Generator[_Tile, None, None]:
     """Yield all tiles, row by row, while the next ones are read and predicted."""
     width, height = min(job.tile, job.grid.width), min(job.tile, job.grid.height)
-    windows = [(column, row, width, height) for row in rows.starts for column in columns.starts]
-    threads, ahead = job.predictor.requests + job.rasters.size, 2 * job.predictor.requests + _AHEAD
-    tiles = in_order(lambda window: _predict_tile(job, window), windows, threads, ahead, progress.check)
-    with closing(tiles):
+    windows = [[(column, row, width, height) for column in columns.starts] for row in rows.starts]
+    count, requests = len(rows.starts) * len(columns.starts), job.predictor.requests
+    with (
+        closing(job.imagery.tiles(windows, progress.check)) as read,
+        closing(in_order(job.predict, read, requests, 2 * requests + _AHEAD, progress.check)) as tiles,
+    ):
         for number, tile in enumerate(tiles):
-            progress.update(number / len(windows), "Predicting")
+            progress.update(number / count, "Predicting")
             yield tile
-
-
-def _predict_tile(job: _Job, window: Window) -> _Tile:
-    """Read and predict a tile, unless nothing in it is wanted; called from several threads."""
-    wanted = None
-    if job.area is not None:
-        indices = job.area.in_window(window)
-        if len(indices) == 0:
-            return None
-        wanted = job.area.burn(window, indices, np.ones(len(indices), np.int32)) > 0
-    with told_where(job.rasters.first.name, job.grid, window):
-        return _predict_wanted(job, window, wanted)
-
-
-def _predict_wanted(job: _Job, window: Window, wanted: NDArray[np.bool_] | None) -> _Tile:
-    with job.rasters.one() as dataset:
-        # Sharp imagery, as drones take it, is read better a little softer than the chips that networks learn on.
-        image, valid = read_grid(dataset, job.grid, job.bands, window, soft=True)
-    known = valid if wanted is None else valid & wanted
-    if not known.any():
-        return None
-    if not valid.all():
-        image = np.where(valid[..., None], image, image.dtype.type(0))
-    scaled = job.radiometry(image)
-    return checked_numbers(job.predictor.predict(_reflected(scaled, job.tile))), known
 
 
 def _reflected(image: NDArray[Any], tile: int) -> NDArray[Any]:

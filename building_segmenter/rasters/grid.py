@@ -127,7 +127,7 @@ def read_grid(
     soft: bool = False,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window of model pixels as an image (height, width, bands); otherwise as `read_bands`."""
-    image, valid = read_bands(dataset, grid, bands, window, soft=soft)
+    image, valid = _read(dataset, grid, bands, window, soft=soft, bands_last=True)
     return np.ascontiguousarray(np.moveaxis(image, 0, -1)), valid
 
 
@@ -153,23 +153,44 @@ def read_bands(
         The image (bands, height, width) in the raster's own type, and where it is valid (height, width): not
         nodata, not masked, not transparent, not NaN.
     """
+    image, valid = _read(dataset, grid, bands, window, soft=soft, bands_last=False)
+    return np.ascontiguousarray(image), valid
+
+
+def _read(
+    dataset: DatasetReader,
+    grid: ModelGrid,
+    bands: tuple[int, ...],
+    window: tuple[int, int, int, int],
+    *,
+    soft: bool,
+    bands_last: bool,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read as `read_bands`; with `bands_last` the image's memory is that of one with its bands last."""
     x = _Span.of(grid.columns, window[0], window[2], mirrored=False, soft=soft)
     y = _Span.of(grid.rows, window[1], window[3], mirrored=grid.mirrored, soft=soft)
     source = Window(x.start, y.start, x.length, y.length)
     down = grid.columns.factor >= 1 and grid.rows.factor >= 1
     how = Resampling.average if down and not soft else Resampling.bilinear
-    image = dataset.read(list(bands), window=source, out_shape=(len(bands), y.pixels, x.pixels), resampling=how)
+    shape = (y.pixels, x.pixels)
+    dtype = dataset.dtypes[bands[0] - 1]
+    # GDAL puts pixels where they are wanted while it copies them; NumPy would have to go over them again.
+    image = (
+        np.empty((*shape, len(bands)), dtype).transpose(2, 0, 1)
+        if bands_last
+        else np.empty((len(bands), *shape), dtype)
+    )
+    dataset.read(list(bands), window=source, out=image, resampling=how)
     if is_fully_valid(dataset):
         valid = np.ones(image.shape[1:], np.bool_)
     else:
         # Half of a model pixel decides, so that single transparent pixels do not bite holes.
-        shape = (y.pixels, x.pixels)
         valid = dataset.dataset_mask(window=source, out_shape=shape, resampling=Resampling.average) >= 128
     if image.dtype.kind == "f":
         valid &= np.isfinite(image).all(axis=0)
     if grid.mirrored:
         image, valid = image[:, ::-1], valid[::-1]
-    return np.ascontiguousarray(_cut(image, x, y)), np.ascontiguousarray(_cut(valid, x, y))
+    return _cut(image, x, y), np.ascontiguousarray(_cut(valid, x, y))
 
 
 def _axis(length: int, factor: float, origin: float | None, tile_size: int) -> Axis:

@@ -22,10 +22,22 @@ CLASS_VALUE = "CLASS_VALUE"
 _BLOCK = 512
 
 
-def quantized(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return probabilities 0..1 as stored values; 255 where not valid."""
-    stored = np.clip(probability * FULL + 0.5, 0, FULL).astype(np.uint8)
-    return np.where(valid, stored, np.uint8(NODATA))
+def quantized(
+    probability: NDArray[np.float32], valid: NDArray[np.bool_], *, overwrite: bool = False
+) -> NDArray[np.uint8]:
+    """Return probabilities 0..1 (..., rows, columns) as stored values; 255 where not valid (rows, columns).
+
+    Args:
+        probability: Values about 0..1.
+        valid: Where they count.
+        overwrite: The probabilities are not needed any more: their memory may be used.
+    """
+    scaled = np.multiply(probability, np.float32(FULL), out=probability if overwrite else None)
+    scaled += np.float32(0.5)
+    stored = np.clip(scaled, 0, FULL, out=scaled).astype(np.uint8)
+    if not valid.all():
+        stored[..., ~valid] = NODATA
+    return stored
 
 
 def in_block_rows(parts: Iterable[NDArray[np.uint8]]) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:

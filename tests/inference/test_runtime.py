@@ -16,7 +16,7 @@ from building_segmenter.errors import InvalidParameterError, ModelError
 from building_segmenter.inference import compiling
 from building_segmenter.inference.devices import chosen_device
 from building_segmenter.inference.model_cache import VARIABLE, ModelCache
-from building_segmenter.inference.network import Network, keras_network
+from building_segmenter.inference.network import Network, giving_planes, keras_network
 from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.inference.segment import segment_raster
 from building_segmenter.inference.turns import TURNS, turned, turned_back
@@ -160,7 +160,7 @@ def test_an_entry_that_openvino_refuses_is_built_again_and_replaced(bright_model
     network, logs = network_of(bright_model, tile_size=SIDE), []
     expected = TilePredictor(network, "f32").predict(tile)
     # The entry is as it was written, by a program that wrote nonsense.
-    key = compiling._key(network, chosen_device(openvino.Core(), "cpu"), SETTINGS)
+    key = compiling._key(giving_planes(network), chosen_device(openvino.Core(), "cpu"), SETTINGS)
     ModelCache(cache, logs.append).write(key, b"no model")
     assert len(list(cache.iterdir())) == 1
     again = TilePredictor(network, "f32", log=logs.append)
