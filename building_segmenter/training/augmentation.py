@@ -60,7 +60,7 @@ def draw_variation(rng: np.random.Generator, size: tuple[int, int], crop: int, b
     zoom = math.exp(rng.uniform(math.log(_ZOOM[0]), math.log(_ZOOM[1])))
     matrix, bias = _draw_colour(rng, bands)
     return Variation(
-        transform=_affine(rng, size, crop, angle, zoom, flip=bool(rng.random() < 0.5)),
+        transform=draw_transform(rng, size, crop, angle, zoom, flip=bool(rng.random() < 0.5)),
         matrix=matrix,
         bias=bias,
         gamma=math.exp(rng.uniform(-0.35, 0.35)) if rng.random() < 0.5 else 1.0,
@@ -78,7 +78,7 @@ def draw_variation(rng: np.random.Generator, size: tuple[int, int], crop: int, b
 def draw_place(rng: np.random.Generator, size: tuple[int, int], crop: int, bands: int) -> Variation:
     """Draw only the place of the crop; the chip stays as it is."""
     return Variation(
-        transform=_affine(rng, size, crop, 0.0, 1.0, flip=False),
+        transform=draw_transform(rng, size, crop, 0.0, 1.0, flip=False),
         matrix=np.eye(bands, dtype=np.float32),
         bias=np.zeros(bands, np.float32),
         gamma=1.0,
@@ -93,17 +93,18 @@ def draw_place(rng: np.random.Generator, size: tuple[int, int], crop: int, bands
     )
 
 
-def warp(image: Any, target: Any, transform: Any, crop: int) -> tuple[Any, Any]:
+def warp(image: Any, target: Any, transform: Any, crop: int, beyond: int = IGNORE) -> tuple[Any, Any]:
     """Cut and turn an image and its labels in one step.
 
     Args:
         image: (H, W, bands), any number type.
-        target: (H, W, channels) uint8 labels.
+        target: (H, W, channels) labels, uint8 or int32.
         transform: Eight numbers from `Variation`.
         crop: Side of the result in pixels.
+        beyond: What labels are beyond the chip.
 
     Returns:
-        Image (crop, crop, bands) float32, bilinear, mirrored beyond the chip; labels nearest, `IGNORE` beyond it.
+        Image (crop, crop, bands) float32, bilinear, mirrored beyond the chip; labels nearest, `beyond` beyond it.
     """
     shape, matrix = tf.constant([crop, crop]), transform[tf.newaxis]
     warped = tf.raw_ops.ImageProjectiveTransformV3(
@@ -118,7 +119,7 @@ def warp(image: Any, target: Any, transform: Any, crop: int) -> tuple[Any, Any]:
         images=target[tf.newaxis],
         transforms=matrix,
         output_shape=shape,
-        fill_value=float(IGNORE),
+        fill_value=float(beyond),
         interpolation="NEAREST",
         fill_mode="CONSTANT",
     )
@@ -143,9 +144,19 @@ def recolour(image: Any, variation: dict[str, Any], clip: bool) -> Any:
     return tf.clip_by_value(mixed, 0.0, 1.0) if clip else mixed
 
 
-def _affine(
+def draw_transform(
     rng: np.random.Generator, size: tuple[int, int], crop: int, angle: float, zoom: float, flip: bool
 ) -> NDArray[np.float32]:
+    """Draw the place of a piece of a chip and return the map to it, as of `Variation`.
+
+    Args:
+        rng: Source of chance.
+        size: Height and width of the chip.
+        crop: Side of the piece in pixels.
+        angle: By which it is turned, in radians.
+        zoom: How many times larger things become.
+        flip: Mirror it.
+    """
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) / zoom
     if flip:
         rotation[:, 0] *= -1

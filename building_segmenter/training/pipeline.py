@@ -108,7 +108,7 @@ def epoch_batches(
             yield {"image": image, "target": target} | {f.name: getattr(variation, f.name) for f in fields(variation)}
 
     planes = store.read(next(chip for chips in data.train for chip in chips))[1].shape[-1]
-    batches = tf.data.Dataset.from_generator(samples, output_signature=_signature(data, planes))
+    batches = tf.data.Dataset.from_generator(samples, output_signature=signature(data, planes))
     pieces = batches.map(
         lambda sample: _piece(sample, crop, data, scaling, vary), num_parallel_calls=2, deterministic=True
     )
@@ -118,14 +118,21 @@ def epoch_batches(
     ).prefetch(2)
 
 
-def _signature(data: TrainingData, planes: int) -> dict[str, Any]:
+def signature(data: TrainingData, planes: int, labels: Any = tf.uint8) -> dict[str, Any]:
+    """Return the types and shapes of a chip with its variation, as generators give it to TensorFlow.
+
+    Args:
+        data: The datasets.
+        planes: Planes of its labels.
+        labels: Their type.
+    """
     shapes = _SHAPES | {"matrix": (data.bands, data.bands), "bias": (data.bands,)}
-    signature = {
+    parts = {
         name: tf.TensorSpec(shape, tf.int32 if name in _WHOLE_NUMBERS else tf.float32) for name, shape in shapes.items()
     }
-    signature["image"] = tf.TensorSpec((None, None, data.bands), tf.as_dtype(data.dtype))
-    signature["target"] = tf.TensorSpec((None, None, planes), tf.uint8)
-    return signature
+    parts["image"] = tf.TensorSpec((None, None, data.bands), tf.as_dtype(data.dtype))
+    parts["target"] = tf.TensorSpec((None, None, planes), labels)
+    return parts
 
 
 def _piece(sample: dict[str, Any], crop: int, data: TrainingData, scaling: Scaling, vary: bool) -> tuple[Any, ...]:
