@@ -593,7 +593,7 @@ class PredictionTask(Task):
         "none",
         "choice",
         "Look again",
-        "Predict mirrored copies of each tile, too, and take the mean, which is surer. flips: 4 copies in all, in 4"
+        "Predict mirrored or turned copies of each tile, too, and take the mean, which is surer. flips: 4 copies in all, in 4"
         " times the time; turns: 8, mirrored and turned, in 8 times the time.",
         choices=("none", "flips", "turns"),
         advanced=True,

@@ -131,6 +131,7 @@ def _work(options: PredictionTask, job: _Job) -> dict[str, Any]:
         "area": input_state(options.area),
         "model": hashlib.sha256(model.read_bytes()).hexdigest(),
         "inference_precision": job.predictor.precision,
+        "device": job.predictor.device,
         "runtime": job.predictor.runtime,
     }
 
