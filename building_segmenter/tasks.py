@@ -593,8 +593,8 @@ class PredictionTask(Task):
         "none",
         "choice",
         "Look again",
-        "Predict mirrored or turned copies of each tile, too, and take the mean, which is surer. flips: 4 copies in all, in 4"
-        " times the time; turns: 8, mirrored and turned, in 8 times the time.",
+        "Predict mirrored or turned copies of each tile, too, and take the mean, which is surer. flips: 4 copies in"
+        " all, in 4 times the time; turns: 8, mirrored and turned, in 8 times the time.",
         choices=("none", "flips", "turns"),
         advanced=True,
     )
