@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from building_segmenter.errors import InvalidParameterError, ModelError
 from building_segmenter.inference.network import Network, file_digest, keras_network
+from building_segmenter.networks import safety
 from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.networks.foreign.hdf5 import NOT_ELSEWHERE, SUFFIXES
 from building_segmenter.networks.foreign.scaling import AS_THEY_ARE
@@ -53,7 +53,7 @@ def model_of(options: PredictionTask, dtypes: Sequence[str], log: Callable[[str]
         InvalidParameterError: A fact of a model from elsewhere is missing, or a parameter contradicts the file.
     """
     source = options.model or str(default_model_path())
-    suffix = Path(source).suffix.lower()
+    suffix = safety.existing(source).suffix.lower()
     if suffix not in (".keras", ".onnx", *SUFFIXES):
         raise ModelError(f"The file {source} has the ending {suffix or '(none)'}, not that of a model.", NOT_ELSEWHERE)
     if suffix == ".keras" and has_facts(source):

@@ -14,7 +14,8 @@ from typing import Any
 import h5py
 import onnx
 
-from building_segmenter.errors import InputNotFoundError, ModelError
+from building_segmenter.errors import ModelError
+from building_segmenter.networks import safety
 from building_segmenter.networks.facts import FACTS_KEY, ModelFacts, facts_to_item
 from building_segmenter.networks.foreign.hdf5 import NOT_ELSEWHERE, read_config
 from building_segmenter.networks.foreign.onnx_file import metadata_of, own_facts, read_onnx
@@ -61,9 +62,7 @@ def inspect_model(path: str | os.PathLike[str]) -> ModelFile:
         ModelError: It is of another kind, or damaged, or holds weights only.
         UnsafeModelError: It holds code, or reaches outside itself.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputNotFoundError(f"The model {file} does not exist.", "Check the path.")
+    file = safety.existing(path)
     read = _READERS.get(file.suffix.lower())
     if read is None:
         raise ModelError(

@@ -50,6 +50,18 @@ _REFUSED_CLASSES = ("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TF
 _PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__bytes__", "__ellipsis__")
 
 
+def existing(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a model file that is there.
+
+    Raises:
+        InputNotFoundError: The file does not exist.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputNotFoundError(f"The model {file} does not exist.", "Check the path.")
+    return file
+
+
 @contextmanager
 def open_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
     """Open a model file as an archive and check that unpacking it is harmless.
@@ -59,9 +71,7 @@ def open_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
         ModelError: It is not an archive, or a damaged one.
         UnsafeModelError: Too many or too large entries, or names that leave the archive.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputNotFoundError(f"The model {file} does not exist.", "Check the path.")
+    file = existing(path)
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, OSError) as error:

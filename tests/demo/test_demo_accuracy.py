@@ -30,12 +30,22 @@ def files(tmp_path):
     return raster, layer
 
 
+def counts(result):
+    matches = result.objects.matches
+    return matches.predicted_count, matches.reference_count, len(matches)
+
+
+def corners(result):
+    return result.objects.predicted_corners, result.objects.reference_corners
+
+
 def test_the_truth_itself_is_perfect(files):
     raster, layer = files
     truth = layer("truth", [box(10, 10, 30, 20), box(50, 50, 60, 60)])
     result = measure(raster, truth, truth)
-    assert (result.pixel_iou, result.precision, result.recall, result.f1) == (1, 1, 1, 1)
-    assert result.found_corners == result.true_corners == 4
+    matches = result.objects.matches
+    assert (result.pixel_iou, matches.precision, matches.recall, matches.f1) == (1, 1, 1, 1)
+    assert corners(result) == (4, 4)
 
 
 def test_counts_and_areas_by_hand(files):
@@ -46,11 +56,12 @@ def test_counts_and_areas_by_hand(files):
     result = measure(raster, found, truth)
     # Shared 100 + 90 + 60 of 100 + 100 + 200 + 100; the third pair has an IoU of 60 / 200.
     assert result.pixel_iou == pytest.approx(250 / 500)
-    assert (result.found, result.true, result.matched) == (4, 3, 2)
-    assert result.precision == pytest.approx(2 / 4)
-    assert result.recall == pytest.approx(2 / 3)
-    assert result.f1 == pytest.approx(4 / 7)
-    assert (result.found_corners, result.true_corners) == (5, 4)
+    matches = result.objects.matches
+    assert counts(result) == (4, 3, 2)
+    assert matches.precision == pytest.approx(2 / 4)
+    assert matches.recall == pytest.approx(2 / 3)
+    assert matches.f1 == pytest.approx(4 / 7)
+    assert corners(result) == (5, 4)
 
 
 def test_a_building_on_the_edge_counts_by_what_shows_but_not_for_corners(files):
@@ -59,15 +70,15 @@ def test_a_building_on_the_edge_counts_by_what_shows_but_not_for_corners(files):
     notched = shapely.Polygon([(0, 40), (10, 40), (10, 49), (9, 49), (9, 50), (0, 50)])
     found = layer("found", [notched, box(60, 60, 70, 70)])
     result = measure(raster, found, truth, min_area_m2=4.0)
-    assert (result.found, result.true, result.matched) == (2, 2, 2)
-    assert (result.found_corners, result.true_corners) == (4, 4)
+    assert counts(result) == (2, 2, 2)
+    assert corners(result) == (4, 4)
 
 
 def test_layers_in_another_crs_are_moved(files):
     raster, layer = files
     polygons = [box(10, 10, 30, 20), box(50, 50, 60, 60)]
     result = measure(raster, layer("found", polygons), layer("truth", polygons, "EPSG:4326"))
-    assert result.matched == 2
+    assert counts(result) == (2, 2, 2)
     assert result.pixel_iou == pytest.approx(1, abs=0.01)
 
 
@@ -77,8 +88,9 @@ def test_nothing_found_is_no_error(files):
     path = raster.parent / "none.gpkg"
     empty.to_file(path, geometry_type="Polygon")
     result = measure(raster, path, layer("truth", [box(0, 0, 10, 10)]))
-    assert (result.pixel_iou, result.precision, result.recall, result.f1) == (0, 0, 0, 0)
-    assert np.isnan(result.found_corners)
+    matches = result.objects.matches
+    assert (result.pixel_iou, matches.precision, matches.recall, matches.f1) == (0, 0, 0, 0)
+    assert np.isnan(corners(result)[0])
 
 
 def test_masks():

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import h5py
 
-from building_segmenter.errors import InputNotFoundError, ModelError
+from building_segmenter.errors import ModelError
 from building_segmenter.networks import safety
 
 SUFFIXES = (".h5", ".hdf5")
@@ -39,9 +38,7 @@ def read_config(path: str | os.PathLike[str]) -> Any:
         ModelError: It is damaged, or holds weights only.
         UnsafeModelError: It reaches outside itself.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputNotFoundError(f"The model {file} does not exist.", "Check the path.")
+    file = safety.existing(path)
     safety.check_weights(file, str(file))
     with h5py.File(file, "r") as archive:
         stated = archive.attrs.get("model_config")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from building_segmenter.errors import InputNotFoundError, ModelError, UnsafeModelError
+from building_segmenter.errors import ModelError, UnsafeModelError
+from building_segmenter.networks import safety
 from building_segmenter.networks.facts import FACTS_KEY, ModelFacts, item_to_facts
 
 _MAX_BYTES = 2 << 30
@@ -29,9 +29,7 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Any, bytes]:
         ModelError: It is no ONNX file, or a damaged one.
         UnsafeModelError: It reaches for weights in other files.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputNotFoundError(f"The model {file} does not exist.", "Check the path.")
+    file = safety.existing(path)
     if file.stat().st_size > _MAX_BYTES:
         raise ModelError(f"The model {file} is larger than 2 GB, which no ONNX file is.", "Copy it again.")
     try:
