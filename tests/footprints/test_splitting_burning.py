@@ -15,7 +15,8 @@ def star(rng, x, y, size):
     reach = rng.uniform(0.4, 1, 9) * size
     whole = shapely.Polygon(np.column_stack([x + reach * np.cos(angle), y + reach * np.sin(angle)]))
     hole = whole.centroid.buffer(0.15 * size)
-    return whole - hole if whole.contains(hole) else whole
+    # Where the middle lies outside, a star may cross itself.
+    return whole - hole if whole.is_valid and whole.contains(hole) else whole
 
 
 @settings(deadline=None, max_examples=60)
