@@ -143,6 +143,21 @@ def bright_model(tmp_path_factory):
     return str(make_bright_model(path))
 
 
+@pytest.fixture
+def predicted(monkeypatch):
+    """A list with an item for each tile that the network was given, which a test may empty."""
+    from building_segmenter.inference import runtime
+
+    tiles, at_once = [], runtime.TilePredictor.predict
+
+    def counted(self, tile):
+        tiles.append(None)
+        return at_once(self, tile)
+
+    monkeypatch.setattr(runtime.TilePredictor, "predict", counted)
+    return tiles
+
+
 def make_bright_model(path, bands=3, tile_size=128):
     import keras
 

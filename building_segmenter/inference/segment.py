@@ -11,7 +11,6 @@ an extent, no byte of it depends on what lies above.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -29,7 +28,7 @@ from building_segmenter.errors import BuildingSegmenterError
 from building_segmenter.inference.blending import Sheet
 from building_segmenter.inference.finished import FinishedBlocks
 from building_segmenter.inference.models import model_of
-from building_segmenter.inference.network import fed_bytes
+from building_segmenter.inference.network import fed_bytes, file_digest
 from building_segmenter.inference.pipeline import in_order
 from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.radiometry import Radiometry, no_valid_pixel
@@ -122,14 +121,14 @@ def _work(options: PredictionTask, job: _Job) -> dict[str, Any]:
 
     Options of what is made of the probabilities are none of it.
     """
-    dataset, model = job.image, Path(options.model or default_model_path())
+    dataset, model = job.image, options.model or default_model_path()
     options_of_it = {field.name: getattr(options, field.name) for field in fields(PredictionTask)}
     return {name: value for name, value in options_of_it.items() if name not in _NOT_PART_OF_THE_WORK} | {
         # Those of a mosaic are several. QGIS writes statistics beside any file that it shows.
         "input": [input_state(name) for name in dataset.files or [options.input] if not name.endswith(".aux.xml")],
         "placement": [dataset.shape, tuple(dataset.transform), dataset.crs.to_wkt() if dataset.crs else None],
         "area": input_state(options.area),
-        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "model": file_digest(model),
         "inference_precision": job.predictor.precision,
         "device": job.predictor.device,
         "runtime": job.predictor.runtime,

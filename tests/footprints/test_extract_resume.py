@@ -11,7 +11,7 @@ from building_segmenter import tasks
 from building_segmenter.errors import CancelledError, OutputNotWritableError
 from building_segmenter.footprints import extract as module
 from building_segmenter.footprints.extract import extract_buildings
-from building_segmenter.inference import finished, runtime
+from building_segmenter.inference import finished
 from building_segmenter.progress import Progress, SilentSink
 
 
@@ -31,19 +31,6 @@ class StoppingSink(SilentSink):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(finished, "_LEAST_BYTES", 1)
-
-
-@pytest.fixture
-def predicted(monkeypatch):
-    """A list with an item for each tile that the network was given."""
-    tiles, at_once = [], runtime.TilePredictor.predict
-
-    def counted(self, tile):
-        tiles.append(None)
-        return at_once(self, tile)
-
-    monkeypatch.setattr(runtime.TilePredictor, "predict", counted)
-    return tiles
 
 
 @pytest.fixture

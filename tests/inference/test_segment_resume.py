@@ -42,19 +42,6 @@ def small_blocks(monkeypatch):
 
 
 @pytest.fixture
-def predicted(monkeypatch):
-    """The number of tiles that the network was given since the test emptied the list."""
-    tiles, at_once = [], runtime.TilePredictor.predict
-
-    def counted(self, tile):
-        tiles.append(None)
-        return at_once(self, tile)
-
-    monkeypatch.setattr(runtime.TilePredictor, "predict", counted)
-    return tiles
-
-
-@pytest.fixture
 def image(write_image):
     pixels = np.random.default_rng(5).integers(1, 255, (600, 471, 3)).astype(np.uint8)
     return write_image(pixels, transform=UTM)
