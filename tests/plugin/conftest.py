@@ -23,6 +23,19 @@ def pytest_report_header():
     return "plugin tests: in QGIS's Python" if HAS_QGIS else "plugin tests: LEFT OUT, this Python has no qgis"
 
 
+@pytest.fixture(scope="module")
+def provider(qgis_app):
+    """The plugin's provider, registered while a module's tests run."""
+    from qgis.core import QgsApplication
+
+    from building_segmenter.plugin.provider import BuildingSegmenterProvider
+
+    provider = BuildingSegmenterProvider()
+    QgsApplication.processingRegistry().addProvider(provider)
+    yield provider
+    QgsApplication.processingRegistry().removeProvider("building_segmenter")
+
+
 @pytest.fixture
 def fake_worker(monkeypatch, tmp_path):
     """Make the fake worker the engine's Python; call with what it should do. Returns where it keeps its request."""

@@ -7,7 +7,6 @@ import time
 import pytest
 from qgis.core import (
     Qgis,
-    QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsFeature,
     QgsGeometry,
@@ -23,8 +22,6 @@ from qgis.core import (
     QgsVectorFileWriter,
     QgsVectorLayer,
 )
-
-from building_segmenter.plugin.provider import BuildingSegmenterProvider
 
 
 class Feedback(QgsProcessingFeedback):
@@ -45,14 +42,6 @@ class Feedback(QgsProcessingFeedback):
 
     def reportError(self, error, fatalError=False):  # noqa: N803
         self.errors.append(error)
-
-
-@pytest.fixture(scope="module")
-def provider(qgis_app):
-    provider = BuildingSegmenterProvider()
-    QgsApplication.processingRegistry().addProvider(provider)
-    yield provider
-    QgsApplication.processingRegistry().removeProvider("building_segmenter")
 
 
 @pytest.fixture

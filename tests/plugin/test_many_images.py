@@ -5,7 +5,6 @@ import json
 import pytest
 from qgis.core import (
     Qgis,
-    QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsProcessingContext,
     QgsProcessingException,
@@ -16,15 +15,6 @@ from qgis.core import (
 )
 
 from building_segmenter import errors
-from building_segmenter.plugin.provider import BuildingSegmenterProvider
-
-
-@pytest.fixture(scope="module")
-def provider(qgis_app):
-    provider = BuildingSegmenterProvider()
-    QgsApplication.processingRegistry().addProvider(provider)
-    yield provider
-    QgsApplication.processingRegistry().removeProvider("building_segmenter")
 
 
 @pytest.fixture
