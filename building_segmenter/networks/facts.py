@@ -22,6 +22,9 @@ EXTENSION = "https://stac-extensions.github.io/mlm/v1.3.0/schema.json"
 Activation = Literal["sigmoid", "softmax"]
 """How logits become probabilities: each channel by itself, or all of a pixel so that they add up to one."""
 
+Kind = Literal["semantic-segmentation", "instance-segmentation"]
+"""What a model does, in the words of the extension: tell what each pixel is, or find objects one by one."""
+
 BACKGROUND = "background"
 """The first channel of a model with several classes: ground of none of them."""
 
@@ -30,7 +33,7 @@ UNUSED_THRESHOLD = 0.5
 
 _OWN = "building_segmenter:"
 _REQUIRED_OWN = ("gsd", "tile_size", "threshold", "scale", "offset", "dtype", "channels")
-_OPTIONAL_OWN = ("metrics", "training", "credits", "engine_version", "activation")
+_OPTIONAL_OWN = ("metrics", "training", "credits", "engine_version", "activation", "network")
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,12 @@ class ModelFacts:
         gsd: Ground pixel in metres that it was trained at.
         tile_size: Side of a tile in pixels that it is meant for; a multiple of 16.
         channels: What each output channel is the probability of. The first is `building`, each channel by itself; or
-            they are `background` and the names of `classes`, and a pixel belongs to the most probable one.
+            they are `background` and the names of `classes`, and a pixel belongs to the most probable one. Of a
+            detector of objects the names of its classes, of which the first has the number 1.
         classes: `{"value", "name"}` of each class of the labels.
         threshold: Probability from which a pixel is best called a building, chosen on validation chips. It means
-            nothing to a model with several classes (`activation` is `softmax`), which has `UNUSED_THRESHOLD`.
+            nothing to a model with several classes (`activation` is `softmax`), which has `UNUSED_THRESHOLD`. Of a
+            detector the least score of an object.
         metrics: Validation metrics by name, at that threshold; those of one class of several are `iou: NAME` and so on.
         training: Datasets, options and outcome of the training, ready for JSON.
         pretrained_source: Where the backbone's weights came from; empty if it started at random.
@@ -80,6 +85,8 @@ class ModelFacts:
         framework_version: Version of Keras that made it.
         created: Date and time, ISO 8601 in UTC.
         activation: `sigmoid`: every channel is a probability by itself; `softmax`: they add up to one.
+        kind: What the model does.
+        network: What a detector's network must be run with, by name, ready for JSON; empty of other models.
     """
 
     name: str
@@ -103,6 +110,13 @@ class ModelFacts:
     engine_version: str = ""
     framework_version: str = ""
     activation: Activation = "sigmoid"
+    kind: Kind = "semantic-segmentation"
+    network: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether it finds objects one by one, instead of telling what each pixel is."""
+        return self.kind == "instance-segmentation"
 
     @property
     def is_multiclass(self) -> bool:
@@ -120,7 +134,7 @@ def facts_to_item(facts: ModelFacts) -> dict[str, Any]:
         "bands": [_band_to_item(band, facts.dtype) for band in facts.bands],
         "mlm:name": facts.name,
         "mlm:architecture": facts.architecture,
-        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:tasks": [facts.kind],
         "mlm:framework": "Keras",
         "mlm:framework_version": facts.framework_version,
         "mlm:total_parameters": facts.parameters,
@@ -210,6 +224,8 @@ def _parsed(properties: Mapping[str, Any]) -> ModelFacts:
         framework_version=str(properties.get("mlm:framework_version", "")),
         # Files of before there were several classes do not say it. What else they say is checked later.
         activation=cast(Activation, str(properties.get(_OWN + "activation", "sigmoid"))),
+        kind=cast(Kind, str((properties.get("mlm:tasks") or get_args(Kind)[:1])[0])),
+        network=dict(properties.get(_OWN + "network", {})),
     )
 
 
@@ -223,6 +239,7 @@ def _check(facts: ModelFacts, source: str) -> None:
             ("channels", len(facts.channels) > 0),
             ("scale", len(facts.scale) == len(facts.offset) == len(facts.bands) > 0),
             ("activation", facts.activation in get_args(Activation)),
+            ("task", facts.kind in get_args(Kind)),
             ("list of classes", not facts.is_multiclass or _has_class_channels(facts)),
         )
         if not fine
@@ -261,7 +278,7 @@ def _input(facts: ModelFacts) -> dict[str, Any]:
         "name": "image",
         "description": (
             f"Pixel values as they are in the images ({facts.dtype}), resampled to {facts.gsd:.4g} m on the ground."
-            " The network scales them itself. Height and width are multiples of 16 pixels."
+            f" The network scales them itself. Height and width are multiples of {64 if facts.is_detector else 16} pixels."
         ),
         "bands": [band.name for band in facts.bands],
         "input": {
@@ -275,6 +292,8 @@ def _input(facts: ModelFacts) -> dict[str, Any]:
 
 
 def _output(facts: ModelFacts) -> dict[str, Any]:
+    if facts.is_detector:
+        return _objects(facts)
     return {
         "name": "probabilities",
         "description": f"Probability of {', '.join(facts.channels)}{_relation(facts)}",
@@ -284,6 +303,20 @@ def _output(facts: ModelFacts) -> dict[str, Any]:
             "dim_order": ["batch", "height", "width", "channel"],
             "data_type": "float32",
         },
+        "classification:classes": [dict(one) for one in facts.classes],
+        "post_processing_function": None,
+    }
+
+
+def _objects(facts: ModelFacts) -> dict[str, Any]:
+    return {
+        "name": "objects",
+        "description": (
+            "Objects with box, score, class and mask. They are made of the outputs of three networks in this file"
+            " (trunk, box head and mask head) and what lies between these: proposals, ROI align and suppression."
+        ),
+        "tasks": [facts.kind],
+        "result": {"shape": [-1, -1], "dim_order": ["batch", "object"], "data_type": "float32"},
         "classification:classes": [dict(one) for one in facts.classes],
         "post_processing_function": None,
     }

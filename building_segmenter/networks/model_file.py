@@ -66,6 +66,12 @@ def load_model(path: str | os.PathLike[str]) -> tuple[keras.Model, ModelFacts]:
     """
     with safety.open_archive(path) as archive:
         facts = _facts_of(archive, str(path))
+        if facts.is_detector:
+            raise ModelError(
+                f"The model {path} finds objects one by one ({facts.architecture}); it gives no probability of each"
+                " pixel.",
+                "Use it in Detect buildings or Extract buildings, or choose a model of segmentation.",
+            )
         safety.check_model(archive, str(path))
     model = _loaded(path)
     _check_segmentation(model, facts, str(path))
