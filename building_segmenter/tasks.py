@@ -327,7 +327,7 @@ class ExportChips(Task):
 
 @dataclass(frozen=True)
 class TrainModel(Task):
-    """Train a segmentation model on folders of training chips."""
+    """Train a segmentation model, or a detector of objects, on folders of training chips."""
 
     dataset: tuple[str, ...] = required(
         "folders",
@@ -344,7 +344,12 @@ class TrainModel(Task):
         suffixes=(".html",),
     )
     architecture: str = option(
-        "deeplabv3plus", "choice", "Architecture", "The network to train.", choices=("deeplabv3plus",)
+        "deeplabv3plus",
+        "choice",
+        "Architecture",
+        "The network to train. deeplabv3plus tells what each pixel is. mask-rcnn finds objects one by one, each with"
+        " its mask; it needs chips with masks of objects (rcnn-masks, coco, yolo, hdf5) and takes more time.",
+        choices=("deeplabv3plus", "mask-rcnn"),
     )
     backbone: str = option(
         "mobilenetv2",
@@ -352,7 +357,7 @@ class TrainModel(Task):
         "Backbone",
         "The feature extractor of the network. mobilenetv2 suits a laptop: with the new layers it has 1.6 million"
         " weights. xception has 24 million, resnet50 27 and resnet101 46: they want a graphics card and many chips. Not"
-        " used with an initial model.",
+        " used with an initial model. xception is not for mask-rcnn.",
         choices=("mobilenetv2", "xception", "resnet50", "resnet101"),
     )
     backbone_weights: str = option(
@@ -361,7 +366,8 @@ class TrainModel(Task):
         "Backbone weights",
         "imagenet: Keras downloads weights learned on ImageNet. none: start at random. Or the path of a file of"
         " weights of the same backbone without its top: .weights.h5 or .h5 as Keras writes them, or .npz with the"
-        " arrays w000, w001 and so on of get_weights(). Not used with an initial model.",
+        " arrays w000, w001 and so on of get_weights(). Not used with an initial model. For mask-rcnn with resnet50 or"
+        " resnet101: none, or the path of a .h5 file of Matterport's Mask R-CNN, such as mask_rcnn_coco.h5.",
     )
     output_stride: str = option(
         "16",
@@ -407,7 +413,7 @@ class TrainModel(Task):
         "number",
         "Learning rate",
         "Highest learning rate, reached after a warm-up; it then falls along a cosine. Empty: 0.001; 0.0002 with an"
-        " initial model, which has learned already.",
+        " initial model, which has learned already; 0.0003 for mask-rcnn with resnet50 or resnet101.",
         minimum=1e-7,
         maximum=1.0,
         advanced=True,
@@ -457,8 +463,8 @@ class TrainModel(Task):
         "default",
         "choice",
         "Augmentation",
-        "default: flips, any rotation, scale, colour, light and sharpness, and patches and looks of other chips."
-        " none: chips as they are.",
+        "default: flips, any rotation, scale, colour, light and sharpness, and patches and looks of other chips;"
+        " for mask-rcnn flips, quarter turns, scale, colour, light and sharpness. none: chips as they are.",
         choices=("default", "none"),
         advanced=True,
     )
@@ -503,6 +509,28 @@ class TrainModel(Task):
                 f"HEAD_EPOCHS is {self.head_epochs}, more than EPOCHS, which is {self.epochs}.",
                 "Head epochs count among all epochs: lower HEAD_EPOCHS or raise EPOCHS.",
             )
+        if self.architecture == "mask-rcnn":
+            self._check_mask_rcnn()
+
+    def _check_mask_rcnn(self) -> None:
+        """Refuse what only the other architecture knows, instead of leaving it out of account."""
+        if self.backbone == "xception":
+            raise InvalidParameterError(
+                "BACKBONE is xception; mask-rcnn has none of it.", "Choose mobilenetv2, resnet50 or resnet101."
+            )
+        if self.backbone != "mobilenetv2" and self.backbone_weights == "imagenet":
+            raise InvalidParameterError(
+                f"BACKBONE_WEIGHTS is imagenet, which is of Keras; the {self.backbone} of mask-rcnn is Matterport's and"
+                " has other layers.",
+                "Give BACKBONE_WEIGHTS the path of a .h5 file of Matterport's Mask R-CNN, such as mask_rcnn_coco.h5 (of"
+                " resnet101), or none; or set BACKBONE to mobilenetv2.",
+            )
+        for name in ("initial_model", "output_stride", "learning_curve", "training_precision"):
+            if getattr(self, name) != default_of(type(self), name):
+                raise InvalidParameterError(
+                    f"{name.upper()} is {getattr(self, name)}; mask-rcnn does not know it.",
+                    f"Leave {name.upper()} as it is by default, or set ARCHITECTURE to deeplabv3plus.",
+                )
 
 
 @dataclass(frozen=True)

@@ -278,7 +278,8 @@ def _input(facts: ModelFacts) -> dict[str, Any]:
         "name": "image",
         "description": (
             f"Pixel values as they are in the images ({facts.dtype}), resampled to {facts.gsd:.4g} m on the ground."
-            f" The network scales them itself. Height and width are multiples of {64 if facts.is_detector else 16} pixels."
+            " The network scales them itself. Height and width are multiples of"
+            f" {64 if facts.is_detector else 16} pixels."
         ),
         "bands": [band.name for band in facts.bands],
         "input": {

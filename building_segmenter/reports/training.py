@@ -82,8 +82,8 @@ def render_run_report(report: RunReport) -> str:
         *([("Learning curve: what more chips bring", _learning_curve(points, report.overlap_title))] if points else []),
         *([] if report.classes else [("Choice of the threshold", _threshold(report))]),
         ("Validation chips, best first, worst last", _samples(report)),
-        ("Epochs", _history(report)),
-        ("To repeat this run", _recipe(report)),
+        ("Epochs", history_table(report.history)),
+        ("To repeat this run", recipe(report.facts, report.command)),
     ]
     return page(f"Training of {facts.name}", lead, sections)
 
@@ -179,25 +179,27 @@ def _sample(sample: Sample, threshold: float) -> str:
     )
 
 
-def _history(report: RunReport) -> str:
-    head = list(report.history[0])
-    return table([[row[name] for name in head] for row in report.history], head)
+def history_table(history: Sequence[dict[str, Any]]) -> str:
+    """Return the epochs of a training as a table."""
+    head = list(history[0])
+    return table([[row[name] for name in head] for row in history], head)
 
 
-def _recipe(report: RunReport) -> str:
-    training = report.facts.training
+def recipe(facts: ModelFacts, command: str) -> str:
+    """Return what a run needs to be repeated: its command, datasets, options and versions."""
+    training = facts.training
     options = [[name.upper(), _plain(value)] for name, value in training.get("options", {}).items()]
     datasets = training.get("datasets", [])
     head = list(datasets[0]) if datasets else []
     versions = [[name, value] for name, value in training.get("versions", {}).items()]
-    facts = json.dumps({"scale": report.facts.scale, "offset": report.facts.offset}, indent=1)
+    scaling = json.dumps({"scale": facts.scale, "offset": facts.offset}, indent=1)
     outcome = [[name, value] for name, value in training.items() if isinstance(value, int | float)]
     return (
-        f"<p>The same seed on the same machine and versions gives the same run:</p><pre>{escape(report.command)}</pre>"
+        f"<p>The same seed on the same machine and versions gives the same run:</p><pre>{escape(command)}</pre>"
         f"{table(outcome, ('Of the run', 'Value'))}"
         f"{table(options, ('Parameter', 'Value'))}"
         f"{table([[_plain(one[name]) for name in head] for one in datasets], head, 'Datasets')}"
-        f"{table(versions, ('Part', 'Version'))}<p>The network scales pixel values by</p><pre>{escape(facts)}</pre>"
+        f"{table(versions, ('Part', 'Version'))}<p>The network scales pixel values by</p><pre>{escape(scaling)}</pre>"
     )
 
 

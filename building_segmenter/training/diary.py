@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from building_segmenter import tasks
 from building_segmenter.chips.formats.arcgis_reading import SIDE_FILES
 from building_segmenter.chips.manifest import MANIFEST
 from building_segmenter.resume import Journal, input_state
-from building_segmenter.training.checkpoint import Checkpoint
+from building_segmenter.training.checkpoint import Checkpoint, Variables
 from building_segmenter.training.logs import TensorBoardLog, new_log_folder, write_history
-from building_segmenter.training.loop import Outcome, Trainer
+from building_segmenter.training.loop import Outcome
 
 HISTORY = "history.csv"
 """The table of epochs of a run that is under way, in its folder."""
 
 _NOT_PART_OF_THE_WORK = ("output", "report", "log_dir", "resume")
+
+
+class Trained(Protocol):
+    """What learns."""
+
+    def variables(self) -> Variables:
+        """Return everything that changes in training, by what it belongs to."""
 
 
 class Diary:
@@ -57,12 +64,12 @@ class Diary:
             for row in history
         ]
 
-    def restore(self, chips: int, trainer: Trainer) -> Outcome:
+    def restore(self, chips: int, trainer: Trained) -> Outcome:
         """Bring a training to where a stopped run left it, and return what it had come to."""
         kept = self._checkpoint(chips).restore(trainer.variables()) if self._folder else None
         return kept or Outcome()
 
-    def keep(self, chips: int, trainer: Trainer, outcome: Outcome) -> None:
+    def keep(self, chips: int, trainer: Trained, outcome: Outcome) -> None:
         """Write down the last epoch."""
         if self._logs and self._log:
             if chips not in self._writers:

@@ -46,6 +46,14 @@ class Plan:
     patience: int
     backbone_share: float
 
+    def rates(self, step: int) -> tuple[float, float]:
+        """Return the learning rates of the new layers and of the backbone at a step, counted from 0 over all epochs."""
+        total = self.epochs * self.steps
+        warm_up = min(self.steps, max(1, total // 20))
+        rate = learning_rate_at(step, total, self.learning_rate, warm_up)
+        trunk = learning_rate_at(step, total, self.learning_rate, warm_up, self.head_epochs * self.steps)
+        return rate, trunk * self.backbone_share
+
 
 @dataclass
 class Outcome:
@@ -53,14 +61,16 @@ class Outcome:
 
     Args:
         history: One row an epoch.
-        best_epoch: The epoch, counted from 1, with the best validation IoU; 0 before the first.
-        evaluation: Validation at that epoch; None if an earlier process measured it.
+        best_epoch: The epoch, counted from 1, with the best validation IoU, or average precision of objects; 0 before
+            the first.
+        evaluation: Validation at that epoch, of the kind that the training makes; None if an earlier process measured
+            it.
         best_weights: The averaged weights of that epoch.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
-    evaluation: Evaluation | None = None
+    evaluation: Any = None
     best_weights: list[NDArray[Any]] = field(default_factory=list, repr=False)
 
     @property
@@ -68,11 +78,11 @@ class Outcome:
         """Validation IoU of the best epoch; -1 before the first."""
         return float(self.history[self.best_epoch - 1]["val_iou"]) if self.best_epoch else -1.0
 
-    def add(self, row: dict[str, Any], evaluation: Evaluation, weights: Callable[[], list[NDArray[Any]]]) -> None:
+    def add(self, row: dict[str, Any], evaluation: Any, weights: Callable[[], list[NDArray[Any]]]) -> None:
         """Add an epoch, and take its weights if it is the best so far."""
-        best = self.best_iou
+        is_best = not self.best_epoch or _rank(row) > _rank(self.history[self.best_epoch - 1])
         self.history.append(row)
-        if row["val_iou"] > best:
+        if is_best:
             self.best_epoch, self.evaluation, self.best_weights = len(self.history), evaluation, weights()
 
 
@@ -95,7 +105,7 @@ class Trainer:
         trunk = {id(weight) for layer in backbones.backbone_layers(model) for weight in layer.trainable_weights}
         self._heads = [weight for weight in model.trainable_weights if id(weight) not in trunk]
         self._trunk = [weight for weight in model.trainable_weights if id(weight) in trunk]
-        self._head_optimizer, self._trunk_optimizer = _optimizer(self._heads), _optimizer(self._trunk)
+        self._head_optimizer, self._trunk_optimizer = new_optimizer(self._heads), new_optimizer(self._trunk)
         self._logits = training_form(with_logits(model))
         self._pairs = list(zip(averaged.weights, model.weights, strict=True))
         self._step_heads = tf.function(lambda *batch: self._learn(*batch, whole=False))
@@ -127,21 +137,16 @@ class Trainer:
         Raises:
             CancelledError: The caller asked to stop.
         """
-        first, last = len(outcome.history) + 1, self.plan.epochs
-        for epoch in range(first, last + 1):
-            if epoch - 1 - outcome.best_epoch >= self.plan.patience:
-                progress.log(f"Stopped: no better validation for {self.plan.patience} epochs.")
-                break
-            # Of the epochs still to come, so that the time left is right in a run that goes on from another.
-            share = progress.part((epoch - first) / (last - first + 1), (epoch - first + 1) / (last - first + 1))
-            row = self._epoch(epoch, batches(epoch), share)
-            share.update(0.97, f"Epoch {epoch}/{last}: validation")
+
+        def learn(epoch: int, share: Progress) -> dict[str, Any]:
+            return self._epoch(epoch, batches(epoch), share)
+
+        def measure(share: Progress) -> tuple[Evaluation, dict[str, float]]:
             self.settle_batch_norms(typical, share)
             evaluation = validate()
-            row |= _validation_row(evaluation)
-            outcome.add(row, evaluation, self.averaged.get_weights)
-            progress.log(_line(row, last))
-            keep(outcome)
+            return evaluation, _validation_row(evaluation)
+
+        run_epochs(self.plan, learn, measure, self.averaged.get_weights, _line, progress, outcome, keep)
         self.averaged.set_weights(outcome.best_weights)
         if outcome.evaluation is None:
             outcome.evaluation = validate()
@@ -182,7 +187,7 @@ class Trainer:
         sums = [[np.zeros(weight.shape) for weight in _statistics(layer)] for layer in self._norms]
         for images in typical:
             progress.check()
-            with _without_memory(self._norms):
+            with without_memory(self._norms):
                 self._pass(images)
             for layer, parts in zip(self._norms, sums, strict=True):
                 for part, weight in zip(parts, _statistics(layer), strict=True):
@@ -229,12 +234,9 @@ class Trainer:
         return averaging_momentum((epoch - 1) * self.plan.steps + index, self.plan.steps)
 
     def _set_rates(self, step: int) -> float:
-        plan = self.plan
-        total, warm_up = plan.epochs * plan.steps, min(plan.steps, max(1, plan.epochs * plan.steps // 20))
-        rate = learning_rate_at(step, total, plan.learning_rate, warm_up)
-        trunk = learning_rate_at(step, total, plan.learning_rate, warm_up, plan.head_epochs * plan.steps)
+        rate, trunk = self.plan.rates(step)
         self._head_optimizer.learning_rate.assign(rate)
-        self._trunk_optimizer.learning_rate.assign(trunk * plan.backbone_share)
+        self._trunk_optimizer.learning_rate.assign(trunk)
         return rate
 
     def _learn(self, image: Any, target: Any, momentum: Any, *, whole: bool) -> tuple[Any, Any, Any]:
@@ -251,6 +253,59 @@ class Trainer:
         return loss, *self._overlap_of(target, logits)
 
 
+def run_epochs(
+    plan: Plan,
+    learn: Callable[[int, Progress], dict[str, Any]],
+    measure: Callable[[Progress], tuple[Any, dict[str, float]]],
+    weights: Callable[[], list[NDArray[Any]]],
+    line: Callable[[dict[str, Any], int], str],
+    progress: Progress,
+    outcome: Outcome,
+    keep: Callable[[Outcome], None],
+) -> None:
+    """Train to the last epoch or until validation stops improving.
+
+    Args:
+        plan: How long.
+        learn: Trains an epoch, counted from 1, and returns its row; told of its progress, of which validation is the
+            last hundredths.
+        measure: Returns the validation of what was learned so far, and its part of the row.
+        weights: Returns what is to be kept of the best epoch.
+        line: Returns a row and the number of epochs in words.
+        progress: Asked whether to stop.
+        outcome: What earlier epochs have come to; the further ones are added to it.
+        keep: Called after every epoch.
+    """
+    first, last = len(outcome.history) + 1, plan.epochs
+    for epoch in range(first, last + 1):
+        if epoch - 1 - outcome.best_epoch >= plan.patience:
+            progress.log(f"Stopped: no better validation for {plan.patience} epochs.")
+            break
+        # Of the epochs still to come, so that the time left is right in a run that goes on from another.
+        share = progress.part((epoch - first) / (last - first + 1), (epoch - first + 1) / (last - first + 1))
+        row = learn(epoch, share)
+        share.update(0.97, f"Epoch {epoch}/{last}: validation")
+        evaluation, measured = measure(share)
+        row |= measured
+        outcome.add(row, evaluation, weights)
+        progress.log(line(row, last))
+        keep(outcome)
+
+
+def new_optimizer(weights: list[Any]) -> Any:
+    """Return an optimizer of such weights."""
+    optimizer = keras.optimizers.AdamW(weight_decay=_WEIGHT_DECAY)
+    # Decay pulls towards no effect; for the scale of a batch norm, and for a bias, zero is no such thing.
+    optimizer.exclude_from_weight_decay(var_list=[weight for weight in weights if len(weight.shape) < 2])
+    optimizer.build(weights)
+    return optimizer
+
+
+def _rank(row: dict[str, Any]) -> tuple[float, ...]:
+    """Return what the best epoch has most of; objects may all be missed for some epochs, in which the loss tells."""
+    return (row["val_ap50"], -row["val_loss"]) if "val_ap50" in row else (row["val_iou"],)
+
+
 def _is_norm(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
@@ -260,7 +315,7 @@ def _statistics(layer: Any) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _without_memory(norms: Sequence[Any]) -> Iterator[None]:
+def without_memory(norms: Sequence[Any]) -> Iterator[None]:
     """Let batch norms forget all batches but the last one; counts when the function that runs them is traced."""
     momenta = [layer.momentum for layer in norms]
     try:
@@ -270,14 +325,6 @@ def _without_memory(norms: Sequence[Any]) -> Iterator[None]:
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
-
-
-def _optimizer(weights: list[Any]) -> Any:
-    optimizer = keras.optimizers.AdamW(weight_decay=_WEIGHT_DECAY)
-    # Decay pulls towards no effect; for the scale of a batch norm, and for a bias, zero is no such thing.
-    optimizer.exclude_from_weight_decay(var_list=[weight for weight in weights if len(weight.shape) < 2])
-    optimizer.build(weights)
-    return optimizer
 
 
 def _validation_row(evaluation: Evaluation) -> dict[str, float]:

@@ -75,8 +75,8 @@ def new_networks(options: tasks.TrainModel, data: TrainingData, targets: Targets
         scale=scale,
         offset=offset,
         architecture=f"DeepLabV3+ with {BACKBONES[options.backbone].title}, output stride {options.output_stride}",
-        source=_source_of(options.backbone_weights),
-        head_epochs=_head_epochs(options) if pretrained else 0,
+        source=source_of(options.backbone_weights),
+        head_epochs=head_epochs_of(options) if pretrained else 0,
         learning_rate=options.learning_rate or _LEARNING_RATE,
         backbone_share=NUDGED if pretrained else 1.0,
     )
@@ -114,11 +114,13 @@ def scaling_of(data: TrainingData) -> tuple[tuple[float, ...], tuple[float, ...]
     return scale, tuple(-one["mean"] * factor for one, factor in zip(data.statistics, scale, strict=True))
 
 
-def _head_epochs(options: tasks.TrainModel) -> int:
+def head_epochs_of(options: tasks.TrainModel) -> int:
+    """Return how many epochs leave a pretrained backbone alone."""
     return min(_HEAD_EPOCHS, options.epochs) if options.head_epochs is None else options.head_epochs
 
 
-def _source_of(weights: str) -> str:
+def source_of(weights: str) -> str:
+    """Return where weights of the option `BACKBONE_WEIGHTS` came from, in words; empty for nowhere."""
     if weights == "none":
         return ""
     return "ImageNet weights of keras.applications" if weights == "imagenet" else f"file {Path(weights).name}"

@@ -11,28 +11,31 @@ import keras
 import numpy as np
 
 from building_segmenter import __version__, scratch, tasks
-from building_segmenter.chips.dataset import open_dataset
-from building_segmenter.networks.facts import UNUSED_THRESHOLD, BandFacts, ModelFacts
+from building_segmenter.networks.facts import UNUSED_THRESHOLD, ModelFacts
 from building_segmenter.networks.model_file import read_facts, write_model
 from building_segmenter.progress import Progress
 from building_segmenter.reports.classes import ClassFigures
 from building_segmenter.reports.training import RunReport, render_run_report
 from building_segmenter.resume import resumable_state
-from building_segmenter.training.datasets import TrainingData, join_datasets
+from building_segmenter.training.datasets import TrainingData
 from building_segmenter.training.diary import Diary, curve_point, work_of
 from building_segmenter.training.evaluation import ClassCounts, Evaluation, PixelCounts
-from building_segmenter.training.initial import check_fit, wanted_gsd, with_model_path
+from building_segmenter.training.gathering import bands_of, credits_of, gathered
+from building_segmenter.training.initial import with_model_path
+from building_segmenter.training.instances.train import train_instances
 from building_segmenter.training.limits import curve_sizes, limited
 from building_segmenter.training.logs import write_history
 from building_segmenter.training.loop import Outcome
 from building_segmenter.training.record import command_line, training_record
 from building_segmenter.training.run import Run
 
+MASK_RCNN = "mask-rcnn"
+
 _TILE_SIZES = (256, 1024)
 
 
 def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]:
-    """Train a segmentation model and write it with its history (`NAME.csv`) and an HTML report.
+    """Train a model and write it with its history (`NAME.csv`) and an HTML report.
 
     Args:
         options: Datasets, output and recipe.
@@ -53,9 +56,11 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
         CancelledError: The caller asked to stop; nothing stands under the final names. What is done is kept in
             `NAME.partial/`, as after any failure, and the same run goes on from its last finished epoch.
     """
+    if options.architecture == MASK_RCNN:
+        return train_instances(options, progress)
     options = with_model_path(options)
     initial = read_facts(options.initial_model) if options.initial_model else None
-    data = _gathered(options, initial, progress)
+    data = gathered(options, initial, progress)
     report = Path(options.report) if options.report else Path(options.output).with_suffix(".html")
     logs = Path(options.log_dir) if options.log_dir else None
     with ExitStack() as stack:
@@ -80,18 +85,6 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
         **({} if facts.is_multiclass else {"threshold": facts.threshold}),
         **facts.metrics,
     }
-
-
-def _gathered(options: tasks.TrainModel, initial: ModelFacts | None, progress: Progress) -> TrainingData:
-    datasets = [open_dataset(folder) for folder in options.dataset]
-    for note in (note for dataset in datasets for note in dataset.notes):
-        progress.warn(note)
-    if initial is not None:
-        check_fit(datasets, initial, str(options.initial_model))
-    data = join_datasets(datasets, wanted_gsd(options, initial))
-    for chip in (chips[0] for chips in data.train if chips and chips[0].zoom != 1.0):
-        progress.log(f"The chips of {chip.dataset.folder} are resampled to {data.gsd:.3g} m.")
-    return data if options.limit is None else limited(data, options.limit, options.seed)
 
 
 def _trained(
@@ -133,11 +126,10 @@ def _facts(
         told["initial_iou"] = round(run.initial_iou, 4)
     if diary.points:
         told["learning_curve"] = [*diary.points, curve_point(run.chips, outcome)]
-    credits = [initial.credits if initial else "", *(getattr(one, "credits", "") for one in data.datasets)]
     return ModelFacts(
         name=Path(options.output).stem,
         architecture=start.architecture,
-        bands=_bands(data) if initial is None else initial.bands,
+        bands=bands_of(data) if initial is None else initial.bands,
         dtype=data.dtype,
         scale=start.scale,
         offset=start.offset,
@@ -151,18 +143,10 @@ def _facts(
         training=training_record(options, data, told),
         pretrained_source=start.source,
         parameters=int(run.trainer.averaged.count_params()),
-        # A model that goes on from another still owes what that one owed.
-        credits="; ".join(dict.fromkeys(filter(None, credits))),
+        credits=credits_of(data, initial),
         engine_version=__version__,
         framework_version=keras.__version__,
         activation=run.targets.activation,
-    )
-
-
-def _bands(data: TrainingData) -> tuple[BandFacts, ...]:
-    return tuple(
-        BandFacts(str(index + 1), one["min"], one["max"], one["mean"], one["std"])
-        for index, one in enumerate(data.statistics)
     )
 
 
@@ -191,5 +175,5 @@ def _unmeasured(run: Run, outcome: Outcome) -> list[str]:
 
 
 def _evaluation(outcome: Outcome) -> Evaluation:
-    assert outcome.evaluation is not None  # every training has at least one epoch, and every epoch a validation
-    return outcome.evaluation
+    evaluation: Evaluation = outcome.evaluation  # every training has at least one epoch, and every epoch a validation
+    return evaluation
