@@ -108,7 +108,7 @@ def floor(options, precision):
     core = openvino.Core()
     settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": chosen}
     settings["INFERENCE_NUM_THREADS"] = options.threads
-    ir = as_openvino(core, network, facts.tile_size, len(facts.bands))
+    ir = as_openvino(core, network, 1, facts.tile_size, facts.tile_size, len(facts.bands))
     requests = openvino.AsyncInferQueue(core.compile_model(ir, "CPU", settings))
     tiles, count = tiles_of(options, facts)
     began = time.perf_counter()

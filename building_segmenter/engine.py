@@ -15,6 +15,7 @@ _FUNCTIONS: dict[type[tasks.Task], tuple[str, str]] = {
     tasks.ExportChips: ("building_segmenter.chips.export", "export_chips"),
     tasks.TrainModel: ("building_segmenter.training.train", "train_model"),
     tasks.SegmentRaster: ("building_segmenter.inference.segment", "segment_raster"),
+    tasks.DetectBuildings: ("building_segmenter.footprints.detect", "detect_buildings"),
     tasks.PolygonizeMask: ("building_segmenter.footprints.polygonize", "polygonize_mask"),
     tasks.RegularizeFootprints: ("building_segmenter.footprints.streaming", "regularize_footprints"),
     tasks.ExtractBuildings: ("building_segmenter.footprints.extract", "extract_buildings"),

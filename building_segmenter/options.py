@@ -13,7 +13,7 @@ from typing import Any
 from building_segmenter.errors import InvalidParameterError
 
 INPUT_KINDS = ("raster", "rasters", "polygons", "lines", "features", "model", "file", "folders")
-OUTPUT_KINDS = ("raster-output", "polygons-output", "folder-output", "model-output", "html-output")
+OUTPUT_KINDS = ("raster-output", "polygons-output", "folder-output", "model-output", "html-output", "picture-output")
 SETTING_KINDS = (
     "integer",
     "number",

@@ -35,6 +35,7 @@ __all__ = [
     "TASKS",
     "VECTOR_SUFFIXES",
     "DescribeModel",
+    "DetectBuildings",
     "ExportChips",
     "ExportModel",
     "ExtractBuildings",
@@ -43,6 +44,7 @@ __all__ = [
     "PredictionTask",
     "RegularizeFootprints",
     "SegmentRaster",
+    "SegmentationTask",
     "Task",
     "TrainModel",
     "as_request",
@@ -617,15 +619,6 @@ class PredictionTask(Task):
         choices=("auto", "f32", "bf16", "f16"),
         advanced=True,
     )
-    augment: str = option(
-        "none",
-        "choice",
-        "Look again",
-        "Predict mirrored or turned copies of each tile, too, and take the mean, which is surer. flips: 4 copies in"
-        " all, in 4 times the time; turns: 8, mirrored and turned, in 8 times the time.",
-        choices=("none", "flips", "turns"),
-        advanced=True,
-    )
     device: str = option(
         "cpu",
         "choice",
@@ -644,6 +637,29 @@ class PredictionTask(Task):
         "Resume",
         "Keep predicted rows when the run is stopped, in a folder beside the output with the ending .partial, and go on"
         " from there when the same run starts again.",
+        advanced=True,
+    )
+
+    def _check_together(self) -> None:
+        if not self.input and not self.images:
+            raise InvalidParameterError("INPUT is missing.", "Give INPUT, an image, or IMAGES, several.")
+        if self.input and self.images:
+            raise InvalidParameterError(
+                f"INPUT, {self.input}, and IMAGES are both given.", "Give one of them; IMAGES may hold all images."
+            )
+
+
+@dataclass(frozen=True)
+class SegmentationTask(PredictionTask):
+    """What tasks have in common whose model gives a probability for each pixel, as models from elsewhere do."""
+
+    augment: str = option(
+        "none",
+        "choice",
+        "Look again",
+        "Predict mirrored or turned copies of each tile, too, and take the mean, which is surer. flips: 4 copies in"
+        " all, in 4 times the time; turns: 8, mirrored and turned, in 8 times the time.",
+        choices=("none", "flips", "turns"),
         advanced=True,
     )
     model_gsd: float | None = option(
@@ -717,25 +733,78 @@ class PredictionTask(Task):
         advanced=True,
     )
 
-    def _check_together(self) -> None:
-        if not self.input and not self.images:
-            raise InvalidParameterError("INPUT is missing.", "Give INPUT, an image, or IMAGES, several.")
-        if self.input and self.images:
-            raise InvalidParameterError(
-                f"INPUT, {self.input}, and IMAGES are both given.", "Give one of them; IMAGES may hold all images."
-            )
+
+@dataclass(frozen=True)
+class SegmentRaster(SegmentationTask):
+    """Predict the probability of buildings, or of each class of a model of several, for every pixel of an image."""
 
 
 @dataclass(frozen=True)
-class SegmentRaster(PredictionTask):
-    """Predict the probability of buildings, or of each class of a model of several, for every pixel of an image."""
+class DetectBuildings(PredictionTask):
+    """Find buildings one by one with a Mask R-CNN: polygons with their scores, as the model sees them."""
+
+    output: str = required(
+        "polygons-output",
+        "Buildings",
+        "Polygons with score and ground area. Neighbours may overlap a little: each is found by itself.",
+        suffixes=VECTOR_SUFFIXES,
+    )
+    # An option by its name like that of the other tasks, but none is shipped.
+    model: str = option(
+        None,
+        "model",
+        "Model",
+        "A Mask R-CNN, which Train model makes with ARCHITECTURE mask-rcnn (.keras). To be given.",
+        suffixes=(".keras",),
+    )
+    min_score: float | None = option(
+        None,
+        "fraction",
+        "Least score",
+        "How sure the model must be of a building. Empty: the model's own, which did best in its training. Higher:"
+        " fewer, surer buildings.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    min_area: float = option(
+        4.0,
+        "area",
+        "Minimum area",
+        "Buildings and holes smaller than this many square metres on the ground are dropped.",
+        minimum=0.0,
+        unit="m2",
+    )
+    picture: str | None = option(
+        None,
+        "picture-output",
+        "Picture",
+        "Also draw the image with the buildings and their scores, as PNG.",
+        suffixes=(".png",),
+        advanced=True,
+    )
+    picture_extent: tuple[float, ...] | None = option(
+        None,
+        "extent",
+        "Extent of the picture",
+        "What the picture shows. Empty: all that is searched, made smaller if it is large.",
+        advanced=True,
+    )
+
+    def _check_together(self) -> None:
+        super()._check_together()
+        if not self.model:
+            raise InvalidParameterError(
+                "MODEL is missing: no Mask R-CNN comes with the plugin.",
+                "Give one that Train model made with ARCHITECTURE mask-rcnn; or use Extract buildings, which works with"
+                " the shipped model.",
+            )
 
 
 _REGULARIZE_METHODS = ("right-angles", "right-angles-and-diagonals", "any-angle", "circle", "auto")
 
 
 @dataclass(frozen=True)
-class ExtractBuildings(PredictionTask):
+class ExtractBuildings(SegmentationTask):
     """Extract regularized building footprints from an image in one run."""
 
     output: str = required(
@@ -1105,6 +1174,7 @@ TASKS: dict[str, type[Task]] = {
     "chips": ExportChips,
     "train": TrainModel,
     "segment": SegmentRaster,
+    "detect": DetectBuildings,
     "polygonize": PolygonizeMask,
     "regularize": RegularizeFootprints,
     "extract": ExtractBuildings,

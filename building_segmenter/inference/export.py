@@ -82,7 +82,7 @@ def _write_openvino(network: keras.Model, facts: ModelFacts, path: Path, progres
     item["properties"]["mlm:input"][0]["input"]["shape"][0] = 1
     item["properties"]["mlm:output"][0]["result"]["shape"][0] = 1
     text = json.dumps(item, indent=1, allow_nan=False)
-    model = as_openvino(openvino.Core(), network, facts.tile_size, len(facts.bands))
+    model = as_openvino(openvino.Core(), network, 1, facts.tile_size, facts.tile_size, len(facts.bands))
     for name, value in {**_plain_facts(facts), "mlm": text}.items():
         model.set_rt_info(value, [_NAMESPACE, name])
     openvino.save_model(model, str(path), compress_to_fp16=False)

@@ -12,9 +12,15 @@ import openvino
 from building_segmenter.networks.folding import for_prediction
 
 
-def as_openvino(core: openvino.Core, model: keras.Model, tile_size: int, bands: int) -> Any:
-    """Return a network as an OpenVINO model of one tile (1, tile size, tile size, bands) in pixel values."""
-    signature = [keras.InputSpec(shape=(1, tile_size, tile_size, bands), dtype="float32")]
+def as_openvino(core: openvino.Core, model: keras.Model, *shape: int) -> Any:
+    """Return a network of one input as an OpenVINO model.
+
+    Args:
+        core: Reads the model.
+        model: The network.
+        shape: Of its input, such as 1, height, width, bands of one tile; of pixel values.
+    """
+    signature = [keras.InputSpec(shape=shape, dtype="float32")]
     with tempfile.TemporaryDirectory(prefix="building-segmenter-") as folder:
         path = Path(folder) / "model.xml"
         for_prediction(model).export(str(path), format="openvino", input_signature=signature, verbose=False)

@@ -15,7 +15,7 @@ from building_segmenter.networks.foreign.scaling import AS_THEY_ARE
 from building_segmenter.networks.foreign.stated import refuse_stated, stated_in
 from building_segmenter.networks.model_file import has_facts, read_facts
 from building_segmenter.networks.shipped import default_model_path
-from building_segmenter.tasks import PredictionTask
+from building_segmenter.tasks import SegmentationTask
 
 if TYPE_CHECKING:
     from building_segmenter.networks.foreign.model import ForeignModel
@@ -38,7 +38,7 @@ class PredictionModel:
     overlap: float
 
 
-def model_of(options: PredictionTask, dtypes: Sequence[str], log: Callable[[str], None]) -> PredictionModel:
+def model_of(options: SegmentationTask, dtypes: Sequence[str], log: Callable[[str], None]) -> PredictionModel:
     """Return the model that a task names.
 
     Args:
@@ -67,7 +67,7 @@ def model_of(options: PredictionTask, dtypes: Sequence[str], log: Callable[[str]
     return PredictionModel(facts, Network(content, lambda core: found.graph), _overlap(options, found.overlap))
 
 
-def _from_elsewhere(options: PredictionTask, source: str, suffix: str) -> ForeignModel:
+def _from_elsewhere(options: SegmentationTask, source: str, suffix: str) -> ForeignModel:
     # Models of ours are run without reading other formats, which takes a moment to start.
     from building_segmenter.networks.foreign.model import keras_model, onnx_model
 
@@ -82,16 +82,16 @@ def _to_graph(network: Any, tile_size: int, bands: int) -> Any:
     # Keras takes longer to start than all else; ONNX files do without it.
     from building_segmenter.inference.from_keras import as_openvino
 
-    return as_openvino(openvino.Core(), network, tile_size, bands)
+    return as_openvino(openvino.Core(), network, 1, tile_size, tile_size, bands)
 
 
-def _overlap(options: PredictionTask, said: float | None) -> float:
+def _overlap(options: SegmentationTask, said: float | None) -> float:
     if options.overlap is not None:
         return options.overlap
     return _USUAL_OVERLAP if said is None else min(said, _LARGEST_OVERLAP)
 
 
-def _first_band(options: PredictionTask, count: int) -> int:
+def _first_band(options: SegmentationTask, count: int) -> int:
     """Return the place of the first band that is read; numbers that are too high are told later."""
     return min(options.bands[0], count) - 1 if options.bands else 0
 

@@ -13,7 +13,7 @@ from building_segmenter.networks.facts import ModelFacts
 
 @dataclass(frozen=True)
 class Network:
-    """A network for tiles of one size, of any origin, that is made only when it is needed.
+    """A network for tiles of one size, or a part of one, of any origin, that is made only when it is needed.
 
     Args:
         content: Names what the network computes: networks of equal names are taken for each other. It holds a digest
@@ -22,7 +22,8 @@ class Network:
         build: Returns an `openvino.Model`, given a `openvino.Core`: one input, float32 (1, tile, tile, bands), in the
             values of images that the model knows, and one output, float32 (1, tile, tile, channels), of
             probabilities. A network that has its channels first, or other values, gets them by layers of its own, as
-            `openvino.preprocess.PrePostProcessor` puts before and after it. What it raises goes to the user.
+            `openvino.preprocess.PrePostProcessor` puts before and after it. What it raises goes to the user. Parts of
+            a detector have shapes of their own.
     """
 
     content: str
@@ -41,7 +42,7 @@ def keras_network(path: str | os.PathLike[str], facts: ModelFacts) -> Network:
         from building_segmenter.networks.model_file import load_model
 
         model, _ = load_model(path)
-        return as_openvino(core, model, facts.tile_size, len(facts.bands))
+        return as_openvino(core, model, 1, facts.tile_size, facts.tile_size, len(facts.bands))
 
     return Network(f"keras {file_digest(path)} {facts.tile_size} px {len(facts.bands)} bands", build)
 

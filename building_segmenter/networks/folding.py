@@ -16,6 +16,7 @@ _WITH_FORMAT = (
     layers.ZeroPadding2D,
     layers.UpSampling2D,
     layers.GlobalAveragePooling2D,
+    layers.Conv2DTranspose,
 )
 _WITH_AXIS = (layers.BatchNormalization, layers.Concatenate)
 _WITHOUT_FORMAT = (layers.ReLU, layers.Add, layers.Dropout)
@@ -30,15 +31,14 @@ def for_prediction(model: keras.Model) -> keras.Model:
     takes few of them out again, and they then take most of the time.
 
     Args:
-        model: A functional network from images (batch, H, W, bands).
+        model: A functional network from images (batch, H, W, bands), of one input and any outputs.
 
     Returns:
         A network with the same inputs and outputs, which must not be trained. It computes on OpenVINO only: other
         backends cannot have channels first on a processor. Of a network with layers that are not known to work
-        so, only the batch norms are folded; a `Sequential`, or one with several
-        inputs or outputs, is returned as it is.
+        so, only the batch norms are folded; a `Sequential`, or one with several inputs, is returned as it is.
     """
-    if isinstance(model, keras.Sequential) or len(model.inputs) != 1 or len(model.outputs) != 1:
+    if isinstance(model, keras.Sequential) or len(model.inputs) != 1:
         return model
     convertible = all(map(_knows_channels_first, model.layers)) and _image_goes_alone(model)
     return _Rewriter(model, channels_first=convertible).rewritten()
@@ -51,7 +51,7 @@ class _Rewriter:
         self._model, self._channels_first = model, channels_first
         self._folded = {norm.name: before for norm in model.layers if (before := convolution_before(norm))}
         self._with_bias = {convolution.name for convolution in self._folded.values()}
-        self._first, self._last = _layers_after(model), model.outputs[0]._keras_history.operation.name
+        self._first = _layers_after(model)
 
     def rewritten(self) -> keras.Model:
         """Return the new network with the weights of the old one."""
@@ -62,7 +62,7 @@ class _Rewriter:
                 twin.get_layer(layer.name).set_weights(layer.get_weights())
         for name, convolution in self._folded.items():
             twin.get_layer(convolution.name).set_weights(_folded_weights(convolution, model.get_layer(name)))
-        return twin
+        return self._channels_last(twin) if self._channels_first else twin
 
     def _layer(self, layer: Any) -> Any:
         if layer.name in self._folded:
@@ -80,8 +80,13 @@ class _Rewriter:
         if self._channels_first and layer.name in self._first:
             inputs = tuple(layers.Permute(_CHANNELS_FIRST)(one) for one in inputs)
         # A batch norm is called with a mask and a mode that mean nothing to an identity.
-        result = layer(*inputs) if layer.name in self._folded else layer(*inputs, **options)
-        return layers.Permute(_CHANNELS_LAST)(result) if self._channels_first and layer.name == self._last else result
+        return layer(*inputs) if layer.name in self._folded else layer(*inputs, **options)
+
+    def _channels_last(self, twin: keras.Model) -> keras.Model:
+        """Return a network with its channels moved back in what it gives; an output may be used inside, too."""
+        outputs = [layers.Permute(_CHANNELS_LAST)(output) for output in twin.outputs]
+        single = not isinstance(self._model.output, list | tuple)
+        return keras.Model(twin.inputs, outputs[0] if single else outputs, name=self._model.name)
 
 
 def _knows_channels_first(layer: Any) -> bool:

@@ -229,4 +229,5 @@ _MAKERS = {
     "folder-output": _folder_output,
     "model-output": _file_output,
     "html-output": _file_output,
+    "picture-output": _file_output,
 }

@@ -107,7 +107,7 @@ def test_threads_and_their_timing_change_no_byte(segmented, write_image, random_
         return at_once(self, tile)
 
     monkeypatch.setattr(runtime.TilePredictor, "predict", sooner_or_later)
-    monkeypatch.setattr(segment, "_readers", lambda threads: 3)
+    monkeypatch.setattr(segment, "readers", lambda threads: 3)
     assert segmented(path, threads=2) == expected
 
 

@@ -93,7 +93,7 @@ def test_a_network_from_the_cache_gives_the_same_bytes(small_model, tile, cache,
     assert np.ptp(expected) > 0.1
     for predictor in (first, again):
         assert predictor.predict(tile).tobytes() == expected.tobytes()
-        assert (predictor.precision, predictor.requests) == (without.precision, without.requests)
+        assert (predictor.runtime.precision, predictor.requests) == (without.runtime.precision, without.requests)
     assert len(list(cache.iterdir())) == 1
 
 

@@ -107,6 +107,7 @@ def test_the_provider_offers_files_only_and_all_algorithms(provider):
         "exporttrainingchips",
         "trainmodel",
         "segmentraster",
+        "detectbuildings",
         "polygonizemask",
         "regularizefootprints",
         "extractbuildings",

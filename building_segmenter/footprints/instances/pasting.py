@@ -30,6 +30,7 @@ def placed(
     scores: Iterable[float],
     labels: Iterable[int],
     tile: Tile,
+    known: NDArray[np.bool_] | None = None,
 ) -> list[Instance]:
     """Bring what was detected in a tile to the pixels of the grid.
 
@@ -40,18 +41,29 @@ def placed(
         scores: How sure the detector is, 0..1.
         labels: Number of the class.
         tile: The tile.
+        known: Where in the tile (height, width) there may be anything; None: everywhere.
 
     Returns:
         Instances of which a pixel or more is inside (probability of at least 0.5), slivers at seams left out.
     """
     found = []
+    everywhere = known is None or bool(known.all())
     for box, mask, score, label in zip(boxes, masks, scores, labels, strict=True):
         patch = pasted(box, mask, tile)
+        if patch is not None and known is not None and not everywhere:
+            patch = _where(known, patch, tile)
         if patch is not None and patch.area:
             instance = Instance(tile, patch, float(score), int(label))
             if not instance.is_sliver:
                 found.append(instance)
     return found
+
+
+def _where(known: NDArray[np.bool_], patch: Patch, tile: Tile) -> Patch:
+    left, top = patch.column - tile.box[0], patch.row - tile.box[1]
+    height, width = patch.values.shape
+    there = known[top : top + height, left : left + width]
+    return Patch(patch.column, patch.row, np.where(there, patch.values, np.uint8(0)))
 
 
 def pasted(box: Sequence[float], mask: NDArray[Any], tile: Tile) -> Patch | None:

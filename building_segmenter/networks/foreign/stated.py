@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from building_segmenter.errors import InvalidParameterError
-from building_segmenter.tasks import PredictionTask
+from building_segmenter.tasks import SegmentationTask
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ _PARAMETERS = {
 }
 
 
-def stated_in(options: PredictionTask) -> Stated:
+def stated_in(options: SegmentationTask) -> Stated:
     """Return what the options of a task state of its model."""
     values = {name: getattr(options, parameter) for name, parameter in _PARAMETERS.items()}
     said = {name: None if value == _AUTO else value for name, value in values.items()}

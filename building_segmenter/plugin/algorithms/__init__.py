@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from building_segmenter.plugin.algorithms.checkenvironment import CheckEnvironment
 from building_segmenter.plugin.algorithms.describemodel import DescribeModel
+from building_segmenter.plugin.algorithms.detectbuildings import DetectBuildings
 from building_segmenter.plugin.algorithms.exportmodel import ExportModel
 from building_segmenter.plugin.algorithms.exporttrainingchips import ExportTrainingChips
 from building_segmenter.plugin.algorithms.extractbuildings import ExtractBuildings
@@ -16,6 +17,7 @@ from building_segmenter.plugin.algorithms.trainmodel import TrainModel
 ALGORITHMS = (
     ExtractBuildings,
     SegmentRaster,
+    DetectBuildings,
     PolygonizeMask,
     RegularizeFootprints,
     ExportTrainingChips,

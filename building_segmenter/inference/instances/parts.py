@@ -1,0 +1,128 @@
+"""The networks of a Mask R-CNN as what OpenVINO runs: trunk, box head and mask head, each of one fixed shape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from building_segmenter.inference.network import Network, file_digest
+from building_segmenter.networks.mask_rcnn.config import Config
+
+if TYPE_CHECKING:
+    from building_segmenter.networks.mask_rcnn.network import Networks
+
+MASKS_AT_ONCE = 16
+"""Objects whose masks one request draws; the last of a tile is filled up."""
+
+
+class Parts(NamedTuple):
+    """Networks to be compiled.
+
+    Args:
+        trunk: (1, tile, tile, bands) of pixel values to P2, P3, P4 and P5, then of each of the five levels the logits
+            (1, height, width, 2 x anchors) and deltas (1, height, width, 4 x anchors) of the region proposal network.
+        box_head: (proposals, pool, pool, channels) to class probabilities and deltas.
+        mask_head: (`MASKS_AT_ONCE`, pool, pool, channels) to masks.
+    """
+
+    trunk: Network
+    box_head: Network
+    mask_head: Network
+
+
+def model_parts(path: str | os.PathLike[str], config: Config, tile_size: int) -> Parts:
+    """Return the networks of a model file of ours; it is read for its digest only, until one of them is built.
+
+    Building raises what `load_mask_rcnn` does.
+
+    Args:
+        path: The file.
+        config: Of the model.
+        tile_size: Side of a tile in pixels.
+    """
+
+    def load() -> Networks:
+        # Keras takes longer to start than all else, and networks from the cache do without it.
+        from building_segmenter.networks.mask_rcnn.model_file import load_mask_rcnn
+
+        networks, _, _ = load_mask_rcnn(path)
+        return networks
+
+    return parts_of(load, file_digest(path), config, tile_size)
+
+
+def parts_of(load: Callable[[], Networks], content: str, config: Config, tile_size: int) -> Parts:
+    """Return networks that are loaded once, when the first of them is built.
+
+    Args:
+        load: Returns them.
+        content: Names what they compute; see `Network`.
+        config: Of the networks.
+        tile_size: Side of a tile in pixels.
+    """
+    networks = cache(load)
+    bands, channels = config.IMAGE_CHANNEL_COUNT, config.TOP_DOWN_PYRAMID_SIZE
+    proposals, box, mask = config.POST_NMS_ROIS_INFERENCE, config.POOL_SIZE, config.MASK_POOL_SIZE
+
+    def trunk(core: Any) -> Any:
+        graph = _graph(core, _maps(networks().trunk), 1, tile_size, tile_size, bands)
+        return _less_mean(graph, config)
+
+    def box_head(core: Any) -> Any:
+        import keras
+
+        head = networks().box_head
+        # Logits are for training.
+        return _graph(core, keras.Model(head.inputs, head.outputs[1:]), proposals, box, box, channels)
+
+    def mask_head(core: Any) -> Any:
+        return _graph(core, networks().mask_head, MASKS_AT_ONCE, mask, mask, channels)
+
+    name = f"mask r-cnn {content}"
+    return Parts(
+        Network(f"{name} trunk {tile_size} px {bands} bands, less {config.mean_pixel}", trunk),
+        Network(f"{name} box head {proposals} regions", box_head),
+        Network(f"{name} mask head {MASKS_AT_ONCE} regions", mask_head),
+    )
+
+
+def _maps(trunk: Any) -> Any:
+    """Return a trunk that gives maps only: what comes after them would keep OpenVINO from working channels first."""
+    import keras
+
+    pyramid = list(trunk.outputs[:4])
+    raw = [_outputs_of(trunk, name) for name in ("rpn_class_raw", "rpn_bbox_pred")]
+    return keras.Model(trunk.inputs, [*pyramid, *raw[0], *raw[1]])
+
+
+def _outputs_of(trunk: Any, name: str) -> list[Any]:
+    """Return what a layer gives at each level, finest first; it is called once a level."""
+    nodes = trunk.get_layer(name)._inbound_nodes
+    used = {id(node) for nodes in trunk._nodes_by_depth.values() for node in nodes}
+    return [node.output_tensors[0] for node in nodes if id(node) in used]
+
+
+def _graph(core: Any, model: Any, *shape: int) -> Any:
+    from building_segmenter.inference.from_keras import as_openvino
+
+    return as_openvino(core, model, *shape)
+
+
+def _less_mean(graph: Any, config: Config) -> Any:
+    """Return a graph that takes the mean pixel off by itself."""
+    if not any(config.mean_pixel):
+        return graph
+    from openvino import Layout, Type
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(graph)
+    steps.input().tensor().set_element_type(Type.f32).set_layout(Layout("NHWC"))
+    steps.input().preprocess().mean(_per_band(config))
+    return steps.build()
+
+
+def _per_band(config: Config) -> list[float]:
+    mean = config.mean_pixel
+    return [float(value) for value in (mean * config.IMAGE_CHANNEL_COUNT if len(mean) == 1 else mean)]
