@@ -817,9 +817,19 @@ class ExtractBuildings(SegmentationTask):
         None,
         "fraction",
         "Threshold",
-        "Probability from which a pixel is a building. Empty: the model's own. Higher: fewer, surer buildings.",
+        "Probability from which a pixel is a building; of a Mask R-CNN the least score of a building. Empty: the"
+        " model's own. Higher: fewer, surer buildings.",
         minimum=0.0,
         maximum=1.0,
+    )
+    model: str | None = option(
+        None,
+        "model",
+        "Model",
+        "A model of Train model (.keras), a Mask R-CNN too, or Export model (.onnx), or one of segmentation from"
+        " elsewhere (.keras, .h5, .onnx) with what its file does not say as parameters. Empty: the model shipped with"
+        " the plugin.",
+        suffixes=(".keras", ".h5", ".onnx"),
     )
     min_area: float = option(
         4.0,

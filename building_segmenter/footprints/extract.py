@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import geopandas
-import numpy as np
-from numpy.typing import NDArray
 
 from building_segmenter import scratch
-from building_segmenter.footprints.fields import room_for_ours
+from building_segmenter.footprints.extract_objects import extract_objects, is_detector
 from building_segmenter.footprints.frames import batch_of, schema_of
-from building_segmenter.footprints.layer import regularize_some
-from building_segmenter.footprints.outcome import check_somewhere, fields_of
-from building_segmenter.footprints.regularize import Settings
 from building_segmenter.footprints.splitting import SplitRule
+from building_segmenter.footprints.straightened import Straightened
 from building_segmenter.footprints.tracing import Traced, TraceRule, Tracing, joined_traced
 from building_segmenter.geo.strips import Ground, ground_of
 from building_segmenter.geo.vectors import ahead, check_vector_output, write_batches
@@ -27,9 +22,6 @@ from building_segmenter.inference.segment import predict_to
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.source import frame_of, open_raster
 from building_segmenter.tasks import ExtractBuildings
-
-SMALLEST_TOLERANCE_M = 1.0
-TOLERANCE_IN_PIXELS = 4.0
 
 
 def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str, Any]:
@@ -44,6 +36,8 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
     What is predicted is kept until the footprints are written: a run that is stopped goes on from there, also with
     other options of what is made of it.
 
+    A model that finds objects one by one takes the way of `extract_objects`.
+
     Returns:
         `output`, `features`, `regularized`, `kept` (outlines that stayed as predicted), `tolerance`, `threshold`
         and, where it is kept, `probability`.
@@ -52,19 +46,15 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
         BuildingSegmenterError: The raster, the model or an output cannot be used; see `errors`.
     """
     check_vector_output(options.output)
+    if is_detector(options.model):
+        return extract_objects(options, progress)
     with ExitStack() as kept, _probability_path(options) as path:
         facts = predict_to(options, path, progress.part(0.0, 0.9), kept)
         threshold = facts["threshold"] if options.threshold is None else options.threshold
-        tolerance = options.tolerance or max(SMALLEST_TOLERANCE_M, TOLERANCE_IN_PIXELS * max(facts["gsd"]))
-        settings = Settings(options.method, tolerance)  # type: ignore[arg-type]  # the task checked it
-        run = _Footprints(options, settings, math.sqrt(math.prod(facts["gsd"])))
+        straightened = Straightened.of(options, facts["gsd"])
+        run = _Footprints(options, straightened, math.sqrt(math.prod(facts["gsd"])))
         run.write(path, threshold, progress.part(0.9, 1.0))
-    progress.log(
-        f"{run.features} footprints at threshold {threshold:.2f}: {run.features - run.kept} regularized within"
-        f" {tolerance:.2f} m, {run.kept} kept as predicted."
-    )
-    result = {"output": options.output, "features": run.features, "regularized": run.features - run.kept}
-    result |= {"kept": run.kept, "tolerance": tolerance, "threshold": threshold}
+    result = straightened.outcome(options.output, threshold, progress)
     return result | ({"probability": options.probability} if options.probability else {})
 
 
@@ -73,23 +63,12 @@ class _Footprints:
 
     Args:
         options: Of the task.
-        settings: Of regularization.
+        straightened: Regularizes them.
         gsd: Ground pixel of the raster in metres, for one without CRS.
     """
 
-    def __init__(self, options: ExtractBuildings, settings: Settings, gsd: float) -> None:
-        self._options, self._settings, self._gsd = options, settings, gsd
-        self._reasons = Counter[str]()
-
-    @property
-    def features(self) -> int:
-        """How many there are."""
-        return self._reasons.total()
-
-    @property
-    def kept(self) -> int:
-        """How many stayed as predicted."""
-        return self.features - self._reasons[""]
+    def __init__(self, options: ExtractBuildings, straightened: Straightened, gsd: float) -> None:
+        self._options, self._straightened, self._gsd = options, straightened, gsd
 
     def write(self, probability: Path, threshold: float, progress: Progress) -> None:
         """Write the footprints of a raster; memory: some batches, or all features where walls are shared."""
@@ -99,8 +78,7 @@ class _Footprints:
         with open_raster(str(probability), "raster") as dataset:
             frame = frame_of(dataset, self._gsd)
             tracing = Tracing(dataset, rule, frame, progress)
-            stay = room_for_ours(tracing.fields, fields_of(self._settings))
-            schema = schema_of((*stay.values(), *fields_of(self._settings)), dataset)
+            schema = schema_of(self._straightened.fields_after(tracing.fields), dataset)
             ground = ground_of(dataset.crs, frame)
             # Tracing waits for regularization, and tells how far both are, unless all features are needed at once.
             share = progress.part(0.0, 0.4 if options.shared_walls else 0.9)
@@ -121,19 +99,12 @@ class _Footprints:
         if self._options.shared_walls:
             # Walls may be near those of any other building.
             whole = joined_traced(batches)
-            yield self._counted(whole, ground, whole.regions, progress)
+            yield self._straightened.batch(whole.polygons, ground, progress, whole.regions)
         else:
             silent = Progress(None, progress.cancelled)
             for batch in batches:
-                yield self._counted(batch, ground, None, silent)
-        check_somewhere(set(self._reasons))
-
-    def _counted(
-        self, traced: Traced, ground: Ground, regions: NDArray[np.int64] | None, progress: Progress
-    ) -> geopandas.GeoDataFrame:
-        found = regularize_some(traced.polygons, self._settings, ground, regions=regions, progress=progress)
-        self._reasons.update(found["reason"].tolist())
-        return found
+                yield self._straightened.batch(batch.polygons, ground, silent)
+        self._straightened.check_somewhere()
 
 
 @contextmanager
