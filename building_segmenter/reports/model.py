@@ -16,11 +16,25 @@ from building_segmenter.progress import Progress
 from building_segmenter.reports.page import escape, page, table
 from building_segmenter.tasks import DescribeModel
 
-_METRICS = {"iou": "IoU of buildings", "precision": "Precision", "recall": "Recall", "f1": "F1"}
+_METRICS = {
+    "iou": "IoU of buildings",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "ap50": "AP50",
+    "ap75": "AP75",
+}
 _MEANINGS = {
     "iou": "building pixels found and true, of all that are found or true",
     "precision": "share of the pixels found that are buildings",
     "recall": "share of the building pixels that are found",
+    "f1": "harmonic mean of precision and recall",
+}
+_MEANINGS_OF_OBJECTS = {
+    "ap50": "average precision of objects that overlap a true one by half, by their masks",
+    "ap75": "the same of those that overlap it by three quarters",
+    "precision": "share of the objects found that are true",
+    "recall": "share of the true objects that are found",
     "f1": "harmonic mean of precision and recall",
 }
 _TABLES = ("options", "datasets", "versions")
@@ -59,7 +73,7 @@ def render_model_page(model: ModelFile) -> str:
         ("Accuracy", _accuracy(facts)),
         ("Training", _training(facts)),
         ("Credits and licence", _rights(facts)),
-        ("Network", _network(model)),
+        ("Network", _network(model) + (_pairs(facts.network, "Configuration", str) if facts.network else "")),
     ]
     sections += [("Metadata for other programs", _pairs(model.metadata))] if model.metadata else []
     return page(facts.name, lead, [*sections, ("File", _file(model))])
@@ -78,6 +92,8 @@ def _use(facts: ModelFacts) -> str:
 def _threshold(facts: ModelFacts) -> str:
     if facts.is_multiclass:
         return "none: a pixel is of the class that is most probable"
+    if facts.is_detector:
+        return f"{facts.threshold:.3g}: an object of this score or more is called a building"
     return f"{facts.threshold:.3g}: a pixel of this probability or more is called a building"
 
 
@@ -93,17 +109,21 @@ def _bands(facts: ModelFacts) -> str:
 
 def _classes(facts: ModelFacts) -> str:
     numbered = [(number, name) for number, name in enumerate(facts.channels, 1)]
-    channels = table(numbered, ("Channel", "Probability of"), "Channels of the network")
-    head = list(dict.fromkeys(name for one in facts.classes for name in one))
-    rows = [[_plain(one.get(name)) for name in head] for one in facts.classes]
-    classes = table(rows, [_words(name) for name in head], "Classes of the labels")
+    head, caption = ("Channel", "Probability of"), "Channels of the network"
+    if facts.is_detector:
+        head, caption = ("Number", "Class"), "Objects that it finds one by one, each with box, score and mask"
+    channels = table(numbered, head, caption)
+    names = list(dict.fromkeys(name for one in facts.classes for name in one))
+    rows = [[_plain(one.get(name)) for name in names] for one in facts.classes]
+    classes = table(rows, [_words(name) for name in names], "Classes of the labels")
     return f'<div class="row">{channels}{classes}</div>'
 
 
 def _accuracy(facts: ModelFacts) -> str:
     if not facts.metrics:
         return "<p>The file states none.</p>"
-    rows = [(_METRICS.get(name, _words(name)), value, _MEANINGS.get(name, "")) for name, value in facts.metrics.items()]
+    meanings = _MEANINGS_OF_OBJECTS if facts.is_detector else _MEANINGS
+    rows = [(_METRICS.get(name, _words(name)), value, meanings.get(name, "")) for name, value in facts.metrics.items()]
     return table(rows, ("Metric", "Value", ""), "On the validation chips.")
 
 

@@ -101,3 +101,23 @@ def test_the_task_writes_the_page_of_the_shipped_model_and_tells_the_same(tmp_pa
     assert result == {"output": str(output), **dataclasses.asdict(told)}
     text = text_of(output.read_text(encoding="utf-8"))
     assert told.facts.name in text and told.sha256 in text and f"{told.parameters:,} weights" in text
+
+
+def test_a_detector_is_told_in_words_of_objects():
+    facts = dataclasses.replace(
+        FACTS,
+        kind="instance-segmentation",
+        channels=("house", "shed"),
+        metrics={"ap50": 0.81, "ap75": 0.6, "precision": 0.9},
+        network={"BACKBONE": "mobilenetv2", "NUM_CLASSES": 3, "RPN_ANCHOR_SCALES": [16, 32]},
+    )
+    text = text_of(render_model_page(dataclasses.replace(OURS, facts=facts)))
+    for fact in (
+        "0.57: an object of this score or more",
+        "AP50 0.81 average precision of objects",
+        "Precision 0.9 share of the objects found",
+        "Number Class 1 house 2 shed",
+        "RPN_ANCHOR_SCALES 16, 32",
+    ):
+        assert fact in text, fact
+    assert "pixel of this probability" not in text

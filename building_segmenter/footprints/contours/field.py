@@ -60,7 +60,9 @@ class Field:
         else:
             wide = stored.dtype if stored.dtype.kind == "f" else np.float32 if stored.itemsize <= 2 else np.float64
             # NumPy rounds a Python number to the array's type, so that a stored 0.7 equals the threshold 0.7.
-            excess = ((stored.astype(wide, copy=False) - self.cut) * self.scale).astype(np.float32)
+            excess = stored.astype(wide, copy=False) - self.cut
+            excess *= self.scale
+            excess = excess.astype(np.float32, copy=False)
         if valid is not None:
             excess[~valid] = np.nan
         return excess
@@ -192,8 +194,7 @@ def _read(dataset: DatasetReader, band: int, first: int, stop: int) -> tuple[NDA
     window = Window(0, first, dataset.width, stop - first)
     try:
         stored = dataset.read(band, window=window)
-        all_valid = MaskFlags.all_valid in dataset.mask_flag_enums[band - 1]
-        valid = None if all_valid else dataset.read_masks(band, window=window) != 0
+        valid = valid_pixels(dataset, band, window, stored)
     except RasterioError as error:
         raise InputUnreadableError(
             f"The raster {dataset.name} cannot be read in rows {first + 1} to {stop}: {error}",
@@ -202,11 +203,30 @@ def _read(dataset: DatasetReader, band: int, first: int, stop: int) -> tuple[NDA
     return stored, valid
 
 
+def valid_pixels(
+    dataset: DatasetReader, band: int, window: Window, stored: NDArray[Any]
+) -> NDArray[np.bool_] | None:
+    """Return where the stored values of a window are valid; None for everywhere. Nodata of integers costs no reading.
+
+    Args:
+        dataset: The open raster.
+        band: Band, counted from 1.
+        window: Of the raster.
+        stored: What was read there.
+    """
+    flags, nodata = dataset.mask_flag_enums[band - 1], dataset.nodatavals[band - 1]
+    if MaskFlags.all_valid in flags:
+        return None
+    if flags == [MaskFlags.nodata] and stored.dtype.kind in "iu" and nodata is not None:
+        valid: NDArray[np.bool_] = stored != nodata
+        return valid
+    return np.asarray(dataset.read_masks(band, window=window) != 0)
+
+
 def _check_probabilities(dataset: DatasetReader, field: Field, excess: Excess) -> None:
-    known = excess[~np.isnan(excess)]
-    if known.size == 0:
-        return
-    low, high = field.level + float(known.min()), field.level + float(known.max())
+    low = field.level + float(np.fmin.reduce(excess, axis=None))
+    high = field.level + float(np.fmax.reduce(excess, axis=None))
+    # Without a known pixel both are no numbers, and none of this is true.
     if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
         raise InvalidParameterError(
             f"Band {field.band} of {dataset.name} holds values from {low:g} to {high:g}; THRESHOLD is for"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,13 +77,12 @@ def padded(bands: Iterable[Excess]) -> Iterator[Excess]:
     for band in bands:
         if band.shape[-2] == 0:
             continue
-        flat = [(0, 0)] * (band.ndim - 1)
-        sides = np.pad(band, [*flat, (1, 1)], "edge")
-        sides = np.pad(sides, [*flat, (1, 1)], constant_values=np.nan)
-        if above is None:
-            first = sides[..., :1, :]
-            above = np.concatenate([np.full_like(first, np.nan), first], axis=-2)
-        together = np.concatenate([above, sides], axis=-2)
+        rows, columns = band.shape[-2:]
+        first = 2 if above is None else 1
+        together = np.full((*band.shape[:-2], rows + first, columns + 2 * PAD), np.nan, band.dtype)
+        sides = together[..., first:, 1:-1]
+        sides[..., 1:-1], sides[..., 0], sides[..., -1] = band, band[..., 0], band[..., -1]
+        together[..., first - 1, :] = together[..., first, :] if above is None else above[..., 0, :]
         yield together
         above = together[..., -1:, :]
     if above is not None:
@@ -179,14 +179,26 @@ def row_sums(excess: Excess, within: Indices, outside: Indices, first_row: int, 
     """
     data = excess[:, PAD:-PAD]
     steps = np.rint(data * np.float32(1 / EXCESS_STEP))
-    known = ~np.isnan(steps)
     row, column = np.divmod(np.minimum(within, outside), excess.shape[1])
     counted = (row + first_row >= PAD) & (row + first_row < height + PAD) & (column >= PAD)
     sign = np.where(counted & (np.abs(outside - within) == 1), np.sign(outside - within), 0)
-    place = row, np.clip(column - PAD, 0, data.shape[1] - 1)
-    sums = np.cumsum(np.where(known, steps, 0), axis=1, dtype=np.float64)[place]
-    counts = np.cumsum(known, axis=1, dtype=np.int32)[place]
-    return sign * sums, (sign * counts).astype(np.float64)
+    column = np.clip(column - PAD, 0, data.shape[1] - 1)
+    counts = (column + 1).astype(np.float64)
+    if np.isnan(data.min(initial=0.0)):
+        known = ~np.isnan(steps)
+        counts, steps = _sums_to(known, row, column), np.where(known, steps, 0)
+    return sign * _sums_to(steps, row, column), sign * counts
+
+
+def _sums_to(values: NDArray[Any], row: Indices, column: Indices) -> Floats:
+    """Return the sums of rows of whole numbers up to and with a column; faster than running sums of all pixels."""
+    height, width = values.shape
+    starts, stops = row * width, row * width + column + 1
+    places = np.unique(np.concatenate([np.arange(height) * width, stops[stops < values.size]]))
+    between = np.add.reduceat(values.ravel(), places, dtype=np.float64)
+    before = np.concatenate([[0.0], np.cumsum(between)])
+    sums: Floats = before[np.searchsorted(places, stops)] - before[np.searchsorted(places, starts)]
+    return sums
 
 
 def indices_of(wanted: Indices, keys: Indices) -> Indices:
