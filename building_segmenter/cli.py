@@ -21,6 +21,7 @@ from building_segmenter.plugin.process.launch import worker_environment
 from building_segmenter.progress import Progress
 from building_segmenter.terminal import TerminalListener, TerminalSink
 
+_BY_PLACE = tuple(kind for kind in tasks.INPUT_KINDS if kind != "model")
 _TYPES: dict[str, Any] = {"integer": int, "number": float, "distance": float, "area": float, "fraction": float}
 
 
@@ -171,12 +172,12 @@ def _with_images(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _positionals(task: type[tasks.Task]) -> dict[str, tasks.Option]:
-    """Return what is given by place: required inputs, the input that a task begins with, and its output."""
+    """Return what is given by place: required inputs but models, the input that a task begins with, and its output."""
     options = tasks.options_of(task)
     return {
         field: option
         for field, option in options.items()
-        if (option.required and (option.kind in tasks.INPUT_KINDS or field == "output"))
+        if (option.required and (option.kind in _BY_PLACE or field == "output"))
         or (option.kind in tasks.INPUT_KINDS and field == next(iter(options)))
     }
 

@@ -749,12 +749,10 @@ class DetectBuildings(PredictionTask):
         "Polygons with score and ground area. Neighbours may overlap a little: each is found by itself.",
         suffixes=VECTOR_SUFFIXES,
     )
-    # An option by its name like that of the other tasks, but none is shipped.
-    model: str = option(
-        None,
+    model: str = required(
         "model",
         "Model",
-        "A Mask R-CNN, which Train model makes with ARCHITECTURE mask-rcnn (.keras). To be given.",
+        "A Mask R-CNN, which Train model makes with ARCHITECTURE mask-rcnn (.keras); none comes with the plugin.",
         suffixes=(".keras",),
     )
     min_score: float | None = option(
@@ -789,15 +787,6 @@ class DetectBuildings(PredictionTask):
         "What the picture shows. Empty: all that is searched, made smaller if it is large.",
         advanced=True,
     )
-
-    def _check_together(self) -> None:
-        super()._check_together()
-        if not self.model:
-            raise InvalidParameterError(
-                "MODEL is missing: no Mask R-CNN comes with the plugin.",
-                "Give one that Train model made with ARCHITECTURE mask-rcnn; or use Extract buildings, which works with"
-                " the shipped model.",
-            )
 
 
 _REGULARIZE_METHODS = ("right-angles", "right-angles-and-diagonals", "any-angle", "circle", "auto")

@@ -203,9 +203,7 @@ def _read(dataset: DatasetReader, band: int, first: int, stop: int) -> tuple[NDA
     return stored, valid
 
 
-def valid_pixels(
-    dataset: DatasetReader, band: int, window: Window, stored: NDArray[Any]
-) -> NDArray[np.bool_] | None:
+def valid_pixels(dataset: DatasetReader, band: int, window: Window, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Return where the stored values of a window are valid; None for everywhere. Nodata of integers costs no reading.
 
     Args:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, label
+from scipy.ndimage import binary_dilation, gaussian_filter, label
 from skimage.segmentation import watershed
 
 from building_segmenter.footprints.splitting.joining import joined
@@ -75,6 +76,37 @@ def _markers(
 ) -> tuple[Labels, int]:
     cores = mask & (contact < rule.contact)
     if rule.core > 0:
-        cores &= distance_transform_edt(np.pad(cores, 1), sampling=pixel[::-1])[1:-1, 1:-1] > rule.core
+        cores = narrowed(cores, rule.core, pixel)
     markers, count = label(cores, output=np.int32)
     return markers, int(count)
+
+
+def narrowed(cores: Mask, reach: float, pixel: tuple[float, float]) -> Mask:
+    """Return the pixels that have none that is not among them, nor the array's edge, within a distance.
+
+    For the few pixels of a wall's width this is faster than the distance of every pixel.
+
+    Args:
+        cores: (height, width).
+        reach: Metres between the middles of pixels.
+        pixel: Width and height of a pixel in metres.
+    """
+    height, width = cores.shape
+    most = int(reach / pixel[0]) + 1
+    steps = [down for down in range(int(reach / pixel[1]) + 1, -1, -1) if down * pixel[1] <= reach]
+    outside = np.pad(~cores, ((steps[0], steps[0]), (most, most)), constant_values=True)
+    # Pixels with one outside so far to the left or right, farther and farther as the rows above and below come nearer.
+    beside, across = outside[:, most : most + width].copy(), 0
+    near = np.zeros(cores.shape, np.bool_)
+    for down in steps:
+        while across < most and _length((across + 1) * pixel[0], down * pixel[1]) <= reach:
+            across += 1
+            beside |= outside[:, most - across : most - across + width]
+            beside |= outside[:, most + across : most + across + width]
+        near |= beside[steps[0] - down : steps[0] - down + height]
+        near |= beside[steps[0] + down : steps[0] + down + height]
+    return ~near
+
+
+def _length(across: float, down: float) -> float:
+    return math.sqrt(across * across + down * down)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from building_segmenter.footprints.contours.nesting import Measure, Outlines
 from building_segmenter.footprints.contours.rings import Rings
 from building_segmenter.footprints.splitting.basins import SplitRule, basins
 from building_segmenter.footprints.splitting.cuts import cut, dividing_lines
+from building_segmenter.footprints.splitting.strips import Strips
 from building_segmenter.footprints.splitting.view import View
 from building_segmenter.progress import Progress
 
@@ -54,11 +56,19 @@ class Splitter:
     rule: SplitRule
     measure: Measure
 
+    @cached_property
+    def _contacts(self) -> Strips:
+        return Strips(self.dataset, self.band)
+
+    @cached_property
+    def _probabilities(self) -> Strips:
+        return Strips(self.dataset, self.field.band)
+
     def parted(self, outlines: Outlines, progress: Progress) -> tuple[Outlines, NDArray[np.intp]]:
         """Return outlines with pieces in the place of those that come apart.
 
         The pieces make an outline up without gaps and overlaps. An outline without contact is not touched.
-        Memory: the window of one outline, see `MOST_PIXELS`.
+        Memory: the window of one outline, see `MOST_PIXELS`, and the rows around it.
 
         Returns:
             The outlines, and the place (n,) in `outlines` that each comes from.
@@ -66,18 +76,23 @@ class Splitter:
         Raises:
             CancelledError: The caller asked to stop.
         """
-        found: list[tuple[int, Outlines]] = []
+        found: list[tuple[int, NDArray[Any], NDArray[np.float64]]] = []
         for place in np.flatnonzero(outlines.area >= 2 * self.rule.min_piece).tolist():
             progress.check()
             view = View.around(outlines.polygons[place], MOST_PIXELS)
             parts = self._parts(outlines.polygons[place], view)
             if len(parts) > 1:
-                found.append((place, self._measured(parts, view)))
-        return _replaced(outlines, found)
+                found.append((place, parts, self._mean_excess(parts, view)))
+        if not found:
+            return outlines, np.arange(len(outlines.area))
+        places, pieces, excess = zip(*found, strict=True)
+        numbers = np.repeat(places, [len(parts) for parts in pieces])
+        whole = np.concatenate(pieces)
+        return _replaced(outlines, numbers, Outlines(whole, *self._sizes(whole), np.concatenate(excess)))
 
     def _parts(self, polygon: shapely.Polygon, view: View) -> NDArray[Any]:
         whole = np.array([polygon], object)
-        stored, valid = view.read(self.dataset, self.band)
+        stored, valid = view.read(self._contacts)
         contact = np.where(valid, stored * self.dataset.scales[self.band - 1], 0).astype(np.float32)
         if not (contact >= self.rule.contact).any():
             return whole
@@ -88,15 +103,15 @@ class Splitter:
         lines = shapely.transform(dividing_lines(labels, shapely.transform(polygon, view.into)), view.back)
         return cut(polygon, lines, self.rule.min_piece / (self.pixel[0] * self.pixel[1]))
 
-    def _measured(self, parts: NDArray[Any], view: View) -> Outlines:
-        area, perimeter = self._sizes(parts)
-        stored, valid = view.read(self.dataset, self.field.band)
+    def _mean_excess(self, parts: NDArray[Any], view: View) -> Floats:
+        stored, valid = view.read(self._probabilities)
         excess = self.field.excess(stored, valid).astype(np.float64).ravel()
         place = view.burnt(parts).ravel()
         known = ~np.isnan(excess)
         sums = np.bincount(place[known], excess[known], len(parts) + 1)[1:]
         counts = np.bincount(place[known], minlength=len(parts) + 1)[1:]
-        return Outlines(parts, area, perimeter, sums / np.maximum(counts, 1))
+        mean: Floats = sums / np.maximum(counts, 1)
+        return mean
 
     def _sizes(self, parts: NDArray[Any]) -> tuple[Floats, Floats]:
         rings, owner = shapely.get_rings(parts, return_index=True)
@@ -115,16 +130,14 @@ def _summed(owner: NDArray[np.intp], values: Floats) -> Floats:
     return sums
 
 
-def _replaced(outlines: Outlines, found: list[tuple[int, Outlines]]) -> tuple[Outlines, NDArray[np.intp]]:
-    """Return outlines with pieces in the place of some of them, and where each comes from."""
-    gone = [place for place, _ in found]
-    places = np.concatenate(
-        [np.delete(np.arange(len(outlines.area)), gone)] + [np.full(len(pieces.area), place) for place, pieces in found]
-    )
+def _replaced(outlines: Outlines, numbers: NDArray[np.intp], pieces: Outlines) -> tuple[Outlines, NDArray[np.intp]]:
+    """Return outlines with pieces in the place of some of them, by number, and where each comes from."""
+    gone = np.unique(numbers)
+    places = np.concatenate([np.delete(np.arange(len(outlines.area)), gone), numbers])
     order = np.argsort(places, kind="stable")
 
     def joined(values: Callable[[Outlines], NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([np.delete(values(outlines), gone), *(values(pieces) for _, pieces in found)])[order]
+        return np.concatenate([np.delete(values(outlines), gone), values(pieces)])[order]
 
     return Outlines(
         joined(lambda some: some.polygons),

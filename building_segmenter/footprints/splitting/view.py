@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
-from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from building_segmenter.footprints.splitting.burning import burnt
+from building_segmenter.footprints.splitting.strips import Strips
 
 _STRIP_PIXELS = 1 << 24
 
@@ -63,32 +62,23 @@ class View:
         """Return for each pixel the number, from 1, of the polygon that holds its middle, 0 where none does."""
         return burnt(shapely.transform(polygons, self.into), self.height, self.width)
 
-    def read(self, dataset: DatasetReader, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, strips: Strips) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the stored values (height, width) of a band, and where they are valid: nowhere beyond the edge."""
-        stored = np.zeros((self.height, self.width), dataset.dtypes[band - 1])
+        stored = np.zeros((self.height, self.width), strips.dtype)
         valid = np.zeros((self.height, self.width), np.bool_)
         columns = self.column + self.step * np.arange(self.width) + self.step // 2
         rows = self.row + self.step * np.arange(self.height) + self.step // 2
-        across = np.flatnonzero((columns >= 0) & (columns < dataset.width))
-        down = np.flatnonzero((rows >= 0) & (rows < dataset.height))
+        across = np.flatnonzero((columns >= 0) & (columns < strips.width))
+        down = np.flatnonzero((rows >= 0) & (rows < strips.height))
         each = max(1, _STRIP_PIXELS // (self.width * self.step * self.step))
         for part in np.split(down, range(each, len(down), each)):
             window, inside = _window(rows[part], columns[across], self.step)
             # A run of pixels is copied faster by its ends than by its members.
             place = np.s_[part[0] : part[-1] + 1, across[0] : across[-1] + 1]
-            values = dataset.read(band, window=window)[inside]
-            stored[place] = values
-            valid[place] = _valid(dataset, band, window, values, inside)
+            values, known = strips.read(window)
+            stored[place] = values[inside]
+            valid[place] = True if known is None else known[inside]
         return stored, valid
-
-
-def _valid(dataset: DatasetReader, band: int, window: Window, values: NDArray[Any], inside: Any) -> Any:
-    flags, nodata = dataset.mask_flag_enums[band - 1], dataset.nodatavals[band - 1]
-    if MaskFlags.all_valid in flags:
-        return True
-    if flags == [MaskFlags.nodata] and values.dtype.kind in "iu" and nodata is not None:
-        return values != nodata
-    return dataset.read_masks(band, window=window)[inside] != 0
 
 
 def _window(rows: NDArray[np.intp], columns: NDArray[np.intp], step: int) -> tuple[Window, Any]:
