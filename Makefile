@@ -42,7 +42,13 @@ test: setup .venv-qgis/.made ## Run the engine's, the plugin's and the end-to-en
 	$(ENGINE) -m pytest tests -m "not slow" --ignore=tests/plugin
 	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest --confcutdir=tests/plugin tests/plugin -m "not slow"
 
-test-full: setup .venv-qgis/.made ## Run all tests, the slow ones too
+# Apart from all else: tf-keras asks for another TensorFlow than the engine's.
+build/.original: tests/requirements-original.txt .venv/.made
+	rm -rf build/original
+	$(ENGINE) -m pip install $(PIP_OPTIONS) --no-deps --target build/original -r $<
+	@touch $@
+
+test-full: setup .venv-qgis/.made build/.original ## Run all tests, the slow ones too
 	$(ENGINE) -m pytest tests --ignore=tests/plugin
 	QT_QPA_PLATFORM=offscreen QGIS_CUSTOM_CONFIG_PATH=$(PROFILE) $(QGIS_PYTHON) -m pytest --confcutdir=tests/plugin tests/plugin
 
