@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,12 @@ class _Footprints:
             # Tracing waits for regularization, and tells how far both are, unless all features are needed at once.
             share = progress.part(0.0, 0.4 if options.shared_walls else 0.9)
             with (
-                ahead(tracing.batches(share)) as traced,
+                closing(tracing.batches(share)) as batches,
+                ahead(batches) as traced,
                 ahead(self._regularized(traced, ground, progress.part(0.4, 0.9))) as found,
             ):
-                batches = (batch_of(one, schema) for one in found)
-                write_batches(batches, options.output, schema, progress.part(0.9, 1.0))
+                made = (batch_of(one, schema) for one in found)
+                write_batches(made, options.output, schema, progress.part(0.9, 1.0))
         if "class" in tracing.fields:
             progress.log(
                 "Polygons of all classes were regularized each by itself; Polygonize mask keeps common boundaries."

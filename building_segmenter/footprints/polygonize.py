@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import geopandas
@@ -39,8 +40,10 @@ def polygonize_mask(options: tasks.PolygonizeMask, progress: Progress) -> dict[s
     with open_raster(options.input, "raster") as dataset:
         tracing = Tracing(dataset, rule, None, progress)
         schema = schema_of(tracing.fields, dataset)
-        batches = (batch_of(one.polygons, schema) for one in tracing.batches(progress.part(0.0, 0.95)))
-        with ahead(batches) as made:
+        with (
+            closing(tracing.batches(progress.part(0.0, 0.95))) as traced,
+            ahead(batch_of(one.polygons, schema) for one in traced) as made,
+        ):
             count = write_batches(made, options.output, schema, progress.part(0.95, 1.0))
     return {"output": options.output, "features": count}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import geopandas
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
+import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
@@ -17,12 +19,13 @@ from building_segmenter import tasks
 from building_segmenter.errors import MissingCrsError
 from building_segmenter.footprints.class_polygons import class_bands_of, class_outlines
 from building_segmenter.footprints.contours.field import Field, excess_bands, field_of
-from building_segmenter.footprints.contours.nesting import Outlines, nested
+from building_segmenter.footprints.contours.nesting import Outlines, joined_outlines, nested
 from building_segmenter.footprints.contours.rings import contour_rings
 from building_segmenter.footprints.contours.sizes import ground_measure, on_map, pixel_in
 from building_segmenter.footprints.measures import vertex_counts
 from building_segmenter.footprints.splitting import SplitRule, Splitter, contact_band
 from building_segmenter.geo.ground import GroundFrame
+from building_segmenter.geo.vectors import ahead
 from building_segmenter.progress import Progress
 
 FEATURES = 2048
@@ -101,12 +104,13 @@ class Tracing:
         if self._field.is_mask and rule.threshold != tasks.default_of(tasks.PolygonizeMask, "threshold"):
             progress.warn(f"THRESHOLD is not used: band {self._field.band} of {dataset.name} is read as a mask.")
 
-    def batches(self, progress: Progress) -> Iterator[Traced]:
+    def batches(self, progress: Progress) -> Generator[Traced, None, None]:
         """Yield all features, by the row in which their regions end and then by that in which they begin.
 
         Neither the features nor their order nor the batches depend on how the raster is cut into blocks; classes
         follow each other. Memory: a row of the raster's blocks, the regions that are still open, a batch, and the
-        window of one region that is parted.
+        window of one region that is parted. To be closed before the raster: regions are parted while the next ones
+        are traced in a thread.
 
         Yields:
             `FEATURES` at a time and then what is left; a single empty batch where there is nothing.
@@ -116,8 +120,8 @@ class Tracing:
             InvalidParameterError: The values are no probabilities and no VALUE was named.
             CancelledError: The user asked to stop.
         """
-        found = self._of_classes(progress) if self._classes else self._of_buildings(progress)
-        yield from _gathered(self._told(found, progress), FEATURES)
+        with closing(self._of_classes(progress) if self._classes else self._of_buildings(progress)) as found:
+            yield from _gathered(self._told(found, progress), FEATURES)
 
     def _told(self, batches: Iterable[Traced], progress: Progress) -> Iterator[Traced]:
         """Tell at the end how much was parted, or that nothing was found."""
@@ -134,21 +138,48 @@ class Tracing:
         if parted:
             progress.log(f"{parted} regions were parted into {pieces} buildings that touch.")
 
-    def _of_buildings(self, progress: Progress) -> Iterator[Traced]:
-        dataset, rule = self._dataset, self._rule
-        splitter = _splitter(dataset, self._field, rule.split, self._ground)
-        rings = contour_rings(excess_bands(dataset, self._field, progress), dataset.shape)
-        first = 0
-        for outlines in nested(rings, self._measure, rule.min_area, rule.min_hole_area):
-            regions = np.arange(first, first + len(outlines.polygons))
-            first += len(regions)
-            if splitter is not None:
-                outlines, places = splitter.parted(outlines, progress)
-                regions = regions[places]
-            polygons = _features(outlines, dataset, self._field)
-            yield Traced(polygons, regions[polygons.index])
+    def _of_buildings(self, progress: Progress) -> Generator[Traced, None, None]:
+        """Yield the polygons of buildings, some batches at a time: a frame costs as much as some hundred features."""
+        waiting: list[tuple[Outlines, NDArray[np.int64]]] = []
+        held = 0
+        with closing(self._parted(progress)) as found:
+            for outlines, regions in found:
+                waiting.append((outlines, regions))
+                held += len(regions)
+                if held >= FEATURES:
+                    yield self._traced(waiting)
+                    waiting, held = [], 0
+        if waiting:
+            yield self._traced(waiting)
 
-    def _of_classes(self, progress: Progress) -> Iterator[Traced]:
+    def _traced(self, parts: list[tuple[Outlines, NDArray[np.int64]]]) -> Traced:
+        outlines = joined_outlines([part for part, _ in parts])
+        polygons = _features(outlines, self._dataset, self._field)
+        return Traced(polygons, np.concatenate([regions for _, regions in parts])[polygons.index])
+
+    def _parted(self, progress: Progress) -> Generator[tuple[Outlines, NDArray[np.int64]], None, None]:
+        """Yield outlines band by band, and the number of the region that each is; parted while the next are traced."""
+        splitter = _splitter(self._dataset, self._field, self._rule.split, self._ground)
+        with nullcontext(self._outlines(progress)) if splitter is None else ahead(self._outlines(progress)) as found:
+            first = 0
+            for outlines in found:
+                regions = np.arange(first, first + len(outlines.polygons))
+                first += len(regions)
+                if splitter is None:
+                    yield outlines, regions
+                else:
+                    pieces, places = splitter.parted(outlines, progress)
+                    yield pieces, regions[places]
+
+    def _outlines(self, progress: Progress) -> Iterator[Outlines]:
+        """Yield the outlines of whole regions, read from a dataset of its own: another thread may use the first."""
+        rule = self._rule
+        # Not its own context, which brings one of GDAL that must end in the thread where it began.
+        with closing(rasterio.open(self._dataset.name)) as dataset:
+            rings = contour_rings(excess_bands(dataset, self._field, progress), dataset.shape)
+            yield from nested(rings, self._measure, rule.min_area, rule.min_hole_area)
+
+    def _of_classes(self, progress: Progress) -> Generator[Traced, None, None]:
         """Yield the polygons of classes, class after class; each is a region of its own."""
         rule, first = self._rule, 0
         areas = rule.min_area, rule.min_hole_area

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_batches_come_as_soon_as_they_are_full_and_hold_all_in_order(tmp_path, m
     assert [len(one.regions) for one in seen] == [5, 5, 5, 5, 4]
     assert np.concatenate([one.regions for one in seen]).tolist() == list(range(24))
     same(tracing.joined_traced(seen), whole)
+
+
+def test_who_takes_no_more_stops_the_thread_that_traces(tmp_path, monkeypatch):
+    path = write_planes(tmp_path / "p.tif", houses(np.random.default_rng(5)), blockysize=1)
+    cut(monkeypatch, 16)
+    monkeypatch.setattr(tracing, "FEATURES", 1)
+    before = threading.active_count()
+    with rasterio.open(path) as dataset:
+        batches = Tracing(dataset, TraceRule(min_area=0.1, split=SplitRule()), None, Progress()).batches(Progress())
+        next(batches)
+        assert threading.active_count() == before + 1
+        batches.close()
+        assert threading.active_count() == before
 
 
 PEAKS = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,16 @@ class Outlines:
     area: Floats
     perimeter: Floats
     mean_excess: Floats
+
+
+def joined_outlines(parts: Sequence[Outlines]) -> Outlines:
+    """Return the outlines of one or more parts as one."""
+    return Outlines(
+        np.concatenate([part.polygons for part in parts]),
+        np.concatenate([part.area for part in parts]),
+        np.concatenate([part.perimeter for part in parts]),
+        np.concatenate([part.mean_excess for part in parts]),
+    )
 
 
 def nested(batches: Iterable[Rings], measure: Measure, min_area: float, min_hole_area: float) -> Iterator[Outlines]:

@@ -13,13 +13,14 @@ from rasterio.windows import Window
 from building_segmenter.footprints.contours.field import valid_pixels
 
 _ROWS = 512
-_MOST_BYTES = 1 << 26
+_MOST_STRIPS, _MOST_BYTES = 4, 1 << 26
+"""What is kept, so that memory does not grow with the raster's height."""
 
 
 class Strips:
     """A band that is read in strips over the whole width: GDAL takes half a millisecond to begin with each window.
 
-    The strips used last are kept, in at most 64 MB. A window of more rows than these hold is read as it is.
+    The few strips used last are kept, in at most 64 MB. A window of more rows than these hold is read as it is.
 
     Args:
         dataset: The open raster; read by one thread at a time.
@@ -36,7 +37,8 @@ class Strips:
         self.height, self.width, self.dtype = dataset.height, dataset.width, np.dtype(dataset.dtypes[band - 1])
         block = int(dataset.block_shapes[band - 1][0])
         self._rows = block * -(-_ROWS // block)
-        self._most = _MOST_BYTES // (self._rows * self.width * self.dtype.itemsize)
+        size = self._rows * self.width * self.dtype.itemsize
+        self._most = min(_MOST_STRIPS, _MOST_BYTES // size)
         self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
