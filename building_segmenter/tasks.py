@@ -406,6 +406,16 @@ class TrainModel(Task):
         minimum=0,
         maximum=10_000,
     )
+    layers: str = option(
+        "all",
+        "choice",
+        "Layers",
+        "Which layers learn after the head epochs; for mask-rcnn only. 5+, 4+ and 3+: the heads, and the backbone from"
+        " that stage on, as the original's stages are numbered; few chips then spoil less of what it knows. heads: the"
+        " heads only.",
+        choices=("all", "3+", "4+", "5+", "heads"),
+        advanced=True,
+    )
     epochs: int = option(35, "integer", "Epochs", "Epochs in all.", minimum=1, maximum=10_000)
     batch_size: int = option(
         8, "integer", "Batch size", "Chips in a step. Smaller needs less memory.", minimum=1, maximum=1024
@@ -513,6 +523,11 @@ class TrainModel(Task):
             )
         if self.architecture == "mask-rcnn":
             self._check_mask_rcnn()
+        elif self.layers != "all":
+            raise InvalidParameterError(
+                f"LAYERS is {self.layers}; {self.architecture} does not know it.",
+                "Leave LAYERS at all, or set ARCHITECTURE to mask-rcnn.",
+            )
 
     def _check_mask_rcnn(self) -> None:
         """Refuse what only the other architecture knows, instead of leaving it out of account."""
@@ -526,6 +541,11 @@ class TrainModel(Task):
                 " has other layers.",
                 "Give BACKBONE_WEIGHTS the path of a .h5 file of Matterport's Mask R-CNN, such as mask_rcnn_coco.h5 (of"
                 " resnet101), or none; or set BACKBONE to mobilenetv2.",
+            )
+        if self.layers != "all" and self.backbone_weights == "none":
+            raise InvalidParameterError(
+                f"LAYERS is {self.layers}, but BACKBONE_WEIGHTS is none: layers that learn nothing would stay random.",
+                "Leave LAYERS at all, or give BACKBONE_WEIGHTS.",
             )
         for name in ("initial_model", "output_stride", "learning_curve", "training_precision"):
             if getattr(self, name) != default_of(type(self), name):

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import datetime
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from building_segmenter import __version__, scratch, tasks
+from building_segmenter import __version__, tasks
 from building_segmenter.networks.facts import UNUSED_THRESHOLD, ModelFacts
 from building_segmenter.networks.model_file import read_facts, write_model
 from building_segmenter.progress import Progress
 from building_segmenter.reports.classes import ClassFigures
 from building_segmenter.reports.training import RunReport, render_run_report
-from building_segmenter.resume import resumable_state
 from building_segmenter.training.datasets import TrainingData
-from building_segmenter.training.diary import Diary, curve_point, work_of
+from building_segmenter.training.diary import Diary, curve_point
 from building_segmenter.training.evaluation import ClassCounts, Evaluation, PixelCounts
 from building_segmenter.training.gathering import bands_of, credits_of, gathered
 from building_segmenter.training.initial import with_model_path
 from building_segmenter.training.instances.train import train_instances
 from building_segmenter.training.limits import curve_sizes, limited
-from building_segmenter.training.logs import write_history
 from building_segmenter.training.loop import Outcome
+from building_segmenter.training.outputs import result_of, training_outputs
 from building_segmenter.training.record import command_line, training_record
 from building_segmenter.training.run import Run
 
@@ -61,30 +59,15 @@ def train_model(options: tasks.TrainModel, progress: Progress) -> dict[str, Any]
     options = with_model_path(options)
     initial = read_facts(options.initial_model) if options.initial_model else None
     data = gathered(options, initial, progress)
-    report = Path(options.report) if options.report else Path(options.output).with_suffix(".html")
-    logs = Path(options.log_dir) if options.log_dir else None
-    with ExitStack() as stack:
-        state = resumable_state(options.output, work_of(options), progress, resume=options.resume)
-        folder, journal = stack.enter_context(state)
-        model_path = stack.enter_context(scratch.new_output(options.output))
-        report_path = stack.enter_context(scratch.new_output(report))
-        diary = stack.enter_context(closing(Diary(folder, journal, logs, Path(options.output).stem)))
-        run, outcome = _trained(options, data, initial, diary, progress)
+    with training_outputs(options, progress) as outputs:
+        run, outcome = _trained(options, data, initial, outputs.diary, progress)
         for name in _unmeasured(run, outcome):
             progress.warn(f"No validation chip shows {name}: how well the model tells it is not known.")
-        facts = _facts(options, data, initial, run, outcome, diary)
-        write_model(run.trainer.averaged, facts, model_path)
-        write_history(diary.rows(run.chips, outcome), model_path.with_suffix(".csv"))
-        report_path.write_text(render_run_report(_report(options, run, outcome, facts)), encoding="utf-8")
-    return {
-        "output": str(options.output),
-        "report": str(report),
-        "history": str(Path(options.output).with_suffix(".csv")),
-        "best_epoch": outcome.best_epoch,
-        "epochs": len(outcome.history),
-        **({} if facts.is_multiclass else {"threshold": facts.threshold}),
-        **facts.metrics,
-    }
+        facts = _facts(options, data, initial, run, outcome, outputs.diary)
+        write_model(run.trainer.averaged, facts, outputs.model)
+        outputs.write(run.chips, outcome, render_run_report(_report(options, run, outcome, facts)))
+    threshold = {} if facts.is_multiclass else {"threshold": facts.threshold}
+    return result_of(options, outcome, threshold | facts.metrics)
 
 
 def _trained(

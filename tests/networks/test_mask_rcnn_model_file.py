@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from test_model_file import changed, some_facts, tiny_network
 
-from building_segmenter.errors import ModelError, UnsafeModelError
+from building_segmenter.errors import InvalidParameterError, ModelError, UnsafeModelError
 from building_segmenter.networks import model_file, safety
 from building_segmenter.networks.facts import facts_to_item, item_to_facts
+from building_segmenter.networks.mask_rcnn import MaskRCNN
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.mask_rcnn.model_file import (
     load_mask_rcnn,
@@ -110,6 +111,23 @@ def test_a_configuration_of_other_networks_is_refused(written, tmp_path, name):
     path = with_facts(written[1], tmp_path / "changed.keras", network=network)
     with pytest.raises(ModelError, match="box head"):
         load_mask_rcnn(path)
+
+
+def test_the_front_door_writes_files_for_detection(tmp_path):
+    config = replace(CONFIG, IMAGE_RESIZE_MODE="square", IMAGE_MIN_DIM=128, IMAGE_MAX_DIM=128)
+    model = MaskRCNN(config)
+    model.save(tmp_path / "towns.keras", gsd=0.3, classes=["house", "shed"])
+    found, facts = read_mask_rcnn_facts(tmp_path / "towns.keras")
+    assert found == config and (facts.name, facts.gsd, facts.tile_size, facts.threshold) == ("towns", 0.3, 128, 0.35)
+    again = MaskRCNN.load(tmp_path / "towns.keras")
+    assert again.config == config
+    for one, other in zip(model.networks, again.networks, strict=True):
+        for here, there in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(here, there)
+    with pytest.raises(InvalidParameterError, match="1 classes are named"):
+        model.save(tmp_path / "no.keras", gsd=0.3, classes=["house"])
+    with pytest.raises(InvalidParameterError, match="pad64"):
+        MaskRCNN(CONFIG, model.networks).save(tmp_path / "no.keras", gsd=0.3, classes=["house", "shed"])
 
 
 def test_a_file_without_a_part_is_refused(tmp_path):

@@ -43,6 +43,8 @@ def main(folder, which):
         save_backbone(folder / "backbone.weights.h5")
         boxes = draw_squares(folder / "boxes", "pascal-voc", size=64)
         results = {"whole": run(folder / "whole.keras", recipe, stopped)}
+        run(folder / "part.keras", recipe | {"layers": "4+", "epochs": 1, "head_epochs": 0})
+        results["part"] = learned(folder / "part.keras", folder / "backbone.weights.h5")
         results["no masks"] = failure(folder, recipe | {"dataset": boxes})
         np.savez(folder / "found.npz", **loaded(folder / "whole.keras"))
     else:
@@ -101,6 +103,20 @@ def failure(folder, recipe):
 
 def made(output, recipe):
     return tasks.build_task("train", recipe | {"architecture": "mask-rcnn", "output": str(output)})
+
+
+def learned(path, weights):
+    """Names of the backbone's layers with other kernels than it began with, and of those with the same."""
+    from building_segmenter.networks.mask_rcnn.model_file import load_mask_rcnn
+
+    before = keras.applications.MobileNetV2(input_shape=(64, 64, 3), include_top=False, weights=None)
+    before.load_weights(weights)
+    names = {"changed": [], "same": []}
+    for layer in load_mask_rcnn(path)[0].trunk.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D) and layer.name.startswith("block_"):
+            old = before.get_layer(layer.name).get_weights()[0]
+            names["same" if np.array_equal(layer.get_weights()[0], old) else "changed"].append(layer.name)
+    return names
 
 
 def loaded(path):

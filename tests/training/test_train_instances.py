@@ -72,6 +72,11 @@ def test_best_epoch_by_average_precision_is_kept(runs, folder):
     assert result["ap50"] == pytest.approx(float(best["val_ap50"]), abs=1e-4)
 
 
+def test_layers_before_the_named_stage_keep_what_they_know(runs):
+    blocks = {name: {int(one.split("_")[1]) for one in names} for name, names in runs["part"].items()}
+    assert blocks["same"] == {1, 2, 3, 4, 5} and min(blocks["changed"]) == 6
+
+
 @pytest.mark.slow
 def test_cancelled_within_a_batch_and_resumed_to_the_same_losses(folder):
     trained(folder, "stopped")
@@ -116,11 +121,17 @@ def test_chips_without_masks_are_refused(runs):
         {"output_stride": "8"},
         {"learning_curve": 2},
         {"training_precision": "mixed_bfloat16"},
+        {"layers": "3+", "backbone_weights": "none"},
     ],
 )
-def test_options_of_the_other_architecture_are_refused(given):
+def test_options_that_mean_nothing_to_it_are_refused(given):
     recipe = {"dataset": "chips", "output": "m.keras", "architecture": "mask-rcnn"}
     assert tasks.build_task("train", recipe | {"backbone": "resnet101", "backbone_weights": "coco.h5"}).backbone
     with pytest.raises(InvalidParameterError, match=next(iter(given)).upper()) as caught:
         tasks.build_task("train", recipe | given)
     assert caught.value.hint
+
+
+def test_layers_are_of_this_architecture():
+    with pytest.raises(InvalidParameterError, match="LAYERS"):
+        tasks.build_task("train", {"dataset": "chips", "output": "m.keras", "layers": "4+"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from building_segmenter import scratch
 from building_segmenter.errors import InvalidParameterError
 from building_segmenter.networks.mask_rcnn import checkpoints
 from building_segmenter.networks.mask_rcnn.boxes import anchor_boxes, normalised_boxes
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.mask_rcnn.detections import select_detections
+from building_segmenter.networks.mask_rcnn.model_file import facts_of, load_mask_rcnn, write_mask_rcnn
 from building_segmenter.networks.mask_rcnn.molding import mold_image, unmold_detections
 from building_segmenter.networks.mask_rcnn.network import Networks, build_networks
 from building_segmenter.networks.mask_rcnn.proposals import propose
@@ -63,6 +66,37 @@ class MaskRCNN:
     def save_matterport(self, path: str | os.PathLike[str]) -> None:
         """Write the weights as Matterport's implementation reads them by name."""
         checkpoints.save_matterport(self.networks, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MaskRCNN:
+        """Load a model file of *Train model*, or of `save`.
+
+        Raises:
+            InputNotFoundError: The file does not exist.
+            ModelError: It is corrupt, or no Mask R-CNN.
+            UnsafeModelError: It holds code or foreign classes, or reaches outside itself.
+        """
+        networks, config, _ = load_mask_rcnn(path)
+        return cls(config, networks)
+
+    def save(self, path: str | os.PathLike[str], *, gsd: float, classes: Sequence[str], name: str = "") -> None:
+        """Write a model file for *Detect buildings* and *Extract buildings*.
+
+        Args:
+            path: Of the file (.keras).
+            gsd: Ground pixel in metres of the images that the weights were learned on; images are resampled to it.
+            classes: Names of the classes without the ground, in the order of their numbers.
+            name: Of the model; without, that of the file.
+
+        Raises:
+            InvalidParameterError: The classes are not as many as the configuration has, or its images are no squares,
+                of which tiles have to be.
+            OutputNotWritableError: The folder is missing or not writable.
+        """
+        facts = facts_of(self.config, gsd, classes, name or os.path.splitext(os.path.basename(path))[0])
+        parameters = sum(int(network.count_params()) for network in self.networks)
+        with scratch.new_output(path) as file:
+            write_mask_rcnn(self.networks, self.config, dataclasses.replace(facts, parameters=parameters), file)
 
     def detect(self, images: Sequence[NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
         """Find the objects on images.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import os
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from building_segmenter.errors import BuildingSegmenterError, ModelError
-from building_segmenter.networks.facts import ModelFacts
+from building_segmenter import __version__
+from building_segmenter.errors import BuildingSegmenterError, InvalidParameterError, ModelError
+from building_segmenter.networks.facts import BandFacts, ModelFacts
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.model_file import load_network, read_facts, write_model
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 _PARTS = ("trunk", "box_head", "mask_head")
 _WHOLE = "mask_rcnn"
+
+_BYTES, _DEVIATION = 255.0, 58.0
+"""Largest value of a byte, and how far those of ImageNet, which the original's weights began with, are spread."""
 
 
 def write_mask_rcnn(networks: Networks, config: Config, facts: ModelFacts, path: Path) -> None:
@@ -36,6 +43,48 @@ def write_mask_rcnn(networks: Networks, config: Config, facts: ModelFacts, path:
     whole = keras.Model(inputs, outputs, name=_WHOLE)
     own = dataclasses.replace(facts, kind="instance-segmentation", network=dataclasses.asdict(config))
     write_model(whole, own, path)
+
+
+def facts_of(config: Config, gsd: float, classes: Sequence[str], name: str) -> ModelFacts:
+    """Return the facts of a Mask R-CNN of which nothing but its configuration is known.
+
+    Args:
+        config: Of the model.
+        gsd: Ground pixel in metres of the images that it was trained on.
+        classes: Names of the classes without the ground.
+        name: Of the model.
+
+    Raises:
+        InvalidParameterError: The classes are not as many as the configuration has, or its images are no squares.
+    """
+    if len(classes) != config.NUM_CLASSES - 1:
+        raise InvalidParameterError(
+            f"{len(classes)} classes are named; with the ground, NUM_CLASSES is {config.NUM_CLASSES}.",
+            "Name each class but the ground.",
+        )
+    if config.IMAGE_RESIZE_MODE != "square":
+        raise InvalidParameterError(
+            f"IMAGE_RESIZE_MODE is {config.IMAGE_RESIZE_MODE}; tiles are squares of one size.",
+            "Give square, and IMAGE_MAX_DIM the side of a tile.",
+        )
+    bands, trunk = config.IMAGE_CHANNEL_COUNT, config.mean_pixel if any(config.mean_pixel) else (_BYTES / 2,)
+    means = trunk if len(trunk) == bands else trunk * bands
+    return ModelFacts(
+        name=name,
+        architecture=f"Mask R-CNN with {config.BACKBONE}",
+        bands=tuple(BandFacts(str(k), 0.0, _BYTES, float(mean), _DEVIATION) for k, mean in enumerate(means, 1)),
+        dtype="uint8",
+        scale=(1.0,) * bands,
+        offset=tuple(-mean for mean in means) if any(config.mean_pixel) else (0.0,) * bands,
+        gsd=gsd,
+        tile_size=config.IMAGE_MAX_DIM,
+        channels=tuple(classes),
+        classes=tuple({"value": value, "name": str(one)} for value, one in enumerate(classes, 1)),
+        threshold=config.DETECTION_MIN_CONFIDENCE,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        engine_version=__version__,
+        framework_version=version("keras"),
+    )
 
 
 def read_mask_rcnn_facts(path: str | os.PathLike[str]) -> tuple[Config, ModelFacts]:

@@ -38,15 +38,24 @@ class InstanceTrainer:
         plan: How long and how fast.
         crop: Side of the images in pixels.
         seed: Of the draw of regions.
+        stage: Which layers learn after the epochs of the heads: one of `learning.STAGES`.
     """
 
     def __init__(
-        self, networks: Networks, averaged: Networks, config: Config, plan: Plan, crop: int, seed: int
+        self,
+        networks: Networks,
+        averaged: Networks,
+        config: Config,
+        plan: Plan,
+        crop: int,
+        seed: int,
+        stage: str = "all",
     ) -> None:
         self.averaged, self.plan, self._networks, self._config = averaged, plan, networks, config
         for one, other in zip(averaged, networks, strict=True):
             one.set_weights(other.get_weights())
-        self._heads, self._trunk = _parts(networks)
+        self._stage = stage
+        self._heads, self._trunk = _parts(networks, stage)
         self._head_optimizer, self._trunk_optimizer = new_optimizer(self._heads), new_optimizer(self._trunk)
         self._seed = keras.random.SeedGenerator(seed)
         pairs = zip(_weights(averaged), _weights(networks), strict=True)
@@ -137,14 +146,14 @@ class InstanceTrainer:
         return rate
 
     def _learn(self, batch: Example, momentum: Any, *, whole: bool) -> Any:
-        set_trainable(self._networks, "all" if whole else "heads")
+        set_trainable(self._networks, self._stage if whole else "heads")
         order = {id(weight): place for place, weight in enumerate(trainable_weights(self._networks))}
         # Ground fills what objects leave of a sample, so that chips without buildings teach what is none.
         rule = roi_rule(self._config, fill=True)
         found, gradients = loss_gradients(self._networks, self._config, batch, rule, self._seed, decay=0.0)
         gradients, _ = tf.clip_by_global_norm(gradients, self._config.GRADIENT_CLIP_NORM)
         self._head_optimizer.apply([gradients[order[id(weight)]] for weight in self._heads], self._heads)
-        if whole:
+        if whole and self._trunk:
             self._trunk_optimizer.apply([gradients[order[id(weight)]] for weight in self._trunk], self._trunk)
         for mean, weight in self._pairs:
             mean.assign(momentum * mean + (1.0 - momentum) * weight)
@@ -184,12 +193,12 @@ def losses_in_words(values: NDArray[np.floating]) -> str:
     )
 
 
-def _parts(networks: Networks) -> tuple[list[Any], list[Any]]:
-    """Return the weights of heads and pyramid, and those of the backbone."""
+def _parts(networks: Networks, stage: str) -> tuple[list[Any], list[Any]]:
+    """Return the weights of heads and pyramid, and those of the backbone that learn at a stage."""
     set_trainable(networks, "heads")
     heads = trainable_weights(networks)
     known = {id(weight) for weight in heads}
-    set_trainable(networks, "all")
+    set_trainable(networks, stage)
     return heads, [weight for weight in trainable_weights(networks) if id(weight) not in known]
 
 

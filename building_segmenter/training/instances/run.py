@@ -68,7 +68,9 @@ class InstanceRun:
         plan = Plan(
             options.epochs, start.head_epochs, self._steps, start.learning_rate, options.patience, start.backbone_share
         )
-        self.trainer = InstanceTrainer(start.networks, start.averaged, start.config, plan, self.crop, options.seed)
+        self.trainer = InstanceTrainer(
+            start.networks, start.averaged, start.config, plan, self.crop, options.seed, options.layers
+        )
         measured = dataclasses.replace(start.config, DETECTION_MIN_CONFIDENCE=LEAST_SCORE)
         self._detector = MaskRCNN(measured, start.averaged)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from building_segmenter import __version__, scratch, tasks
+from building_segmenter import __version__, tasks
 from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.mask_rcnn.model_file import write_mask_rcnn
 from building_segmenter.progress import Progress
 from building_segmenter.reports.instances import InstanceReport, render_instance_report
-from building_segmenter.resume import resumable_state
 from building_segmenter.training.datasets import TrainingData
-from building_segmenter.training.diary import Diary, work_of
 from building_segmenter.training.gathering import bands_of, credits_of, gathered
 from building_segmenter.training.instances.measures import InstanceEvaluation
 from building_segmenter.training.instances.run import InstanceRun
-from building_segmenter.training.logs import write_history
 from building_segmenter.training.loop import Outcome
+from building_segmenter.training.outputs import result_of, training_outputs
 from building_segmenter.training.record import command_line, training_record
 
 _TILE_SIZES = (256, 1024)
@@ -41,31 +38,14 @@ def train_instances(options: tasks.TrainModel, progress: Progress) -> dict[str, 
         and the validation metrics.
     """
     data = gathered(options, None, progress)
-    report = Path(options.report) if options.report else Path(options.output).with_suffix(".html")
-    logs = Path(options.log_dir) if options.log_dir else None
-    with ExitStack() as stack:
-        state = resumable_state(options.output, work_of(options), progress, resume=options.resume)
-        folder, journal = stack.enter_context(state)
-        model_path = stack.enter_context(scratch.new_output(options.output))
-        report_path = stack.enter_context(scratch.new_output(report))
-        diary = stack.enter_context(closing(Diary(folder, journal, logs, Path(options.output).stem)))
+    with training_outputs(options, progress) as outputs:
         run = InstanceRun(options, data, progress)
-        outcome = run.train(diary)
+        outcome = run.train(outputs.diary)
         facts = _facts(options, data, run, outcome)
         config = replace(run.start.config, DETECTION_MIN_CONFIDENCE=facts.threshold, **_square(facts.tile_size))
-        write_mask_rcnn(run.trainer.averaged, config, facts, model_path)
-        write_history(diary.rows(run.chips, outcome), model_path.with_suffix(".csv"))
-        told = _report(options, run, outcome, facts)
-        report_path.write_text(render_instance_report(told), encoding="utf-8")
-    return {
-        "output": str(options.output),
-        "report": str(report),
-        "history": str(Path(options.output).with_suffix(".csv")),
-        "best_epoch": outcome.best_epoch,
-        "epochs": len(outcome.history),
-        "threshold": facts.threshold,
-        **facts.metrics,
-    }
+        write_mask_rcnn(run.trainer.averaged, config, facts, outputs.model)
+        outputs.write(run.chips, outcome, render_instance_report(_report(options, run, outcome, facts)))
+    return result_of(options, outcome, {"threshold": facts.threshold, **facts.metrics})
 
 
 def _square(side: int) -> dict[str, Any]:
