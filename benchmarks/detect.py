@@ -106,7 +106,7 @@ def settings_for(options):
         "IMAGE_MAX_DIM": options.side,
         "RPN_ANCHOR_SCALES": (16, 32, 64, 128, 256),
         "POST_NMS_ROIS_INFERENCE": options.proposals,
-        "DETECTION_MIN_CONFIDENCE": 0.9,
+        "DETECTION_MIN_CONFIDENCE": 0.5,
     }
 
 
