@@ -87,7 +87,8 @@ def in_child(options, child, proposals=PROPOSALS[1], precision="auto"):
     words += ["--proposals", str(proposals), "--precision", precision]
     words += ["--raster", str(options.raster)] if options.raster else []
     environment = os.environ | {
-        "KERAS_BACKEND": "openvino",
+        # Weights are scaled by what the network computes, for which bf16 of the other backend is too coarse.
+        "KERAS_BACKEND": "tensorflow" if child == "prepare" else "openvino",
         "OMP_NUM_THREADS": str(options.threads),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "BUILDING_SEGMENTER_MODEL_CACHE": str(options.folder / "compiled"),
