@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,5 +25,7 @@ def as_openvino(core: openvino.Core, model: keras.Model, *shape: int) -> Any:
     with tempfile.TemporaryDirectory(prefix="building-segmenter-") as folder:
         path = Path(folder) / "model.xml"
         for_prediction(model).export(str(path), format="openvino", input_signature=signature, verbose=False)
+        # Models of Keras are cycles of references; the copies of their weights would be there while this is compiled.
+        gc.collect()
         # Read without mapping the file, which goes away with its folder.
         return core.read_model(str(path), config={"ENABLE_MMAP": "NO"})

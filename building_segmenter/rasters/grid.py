@@ -30,6 +30,8 @@ _STEPS_PER_OCTAVE = 32
 # Where between two whole pixels an origin goes over to the next one. Origins lie on whole pixels, halves and quarters,
 # give or take the last digit, and all that abut must go the same way: rounding takes 0.5 down and 1.5 up.
 _TURN = 0.71
+# Places that are the middle of two lattice lines but for the last digits.
+_TIE = 1e-6
 # Model pixels read around a window where the kernel needs neighbours.
 _MARGIN = 4
 
@@ -199,9 +201,13 @@ def _axis(length: int, factor: float, origin: float | None, tile_size: int) -> A
         return Axis(whole, factor, 0.0, 0, length)
     # The raster keeps the phase of its own pixels: its start is moved to the lattice of those.
     start = math.floor(origin + 1 - _TURN)
-    index = round(start / factor)
-    offset = index * factor - start
-    return Axis(max(1, round((length - offset) / factor)), factor, offset, index, length)
+    index = _line(start / factor)
+    return Axis(max(1, _line((start + length) / factor) - index), factor, index * factor - start, index, length)
+
+
+def _line(place: float) -> int:
+    """Return the lattice line nearest to a place: in the middle of two always the first, so that neighbours meet."""
+    return math.ceil(place - 0.5 - _TIE)
 
 
 @dataclass(frozen=True)

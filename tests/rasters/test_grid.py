@@ -3,11 +3,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rasterio.io import MemoryFile
 
-from building_segmenter.rasters.grid import model_grid, read_grid, resampling_factor
+from building_segmenter.rasters.grid import _axis, model_grid, read_grid, resampling_factor
 from building_segmenter.rasters.source import open_raster, pixel_on_ground
 
 
@@ -125,3 +125,20 @@ def placed_raster(side, transform):
             pass
         with file.open() as dataset:
             yield dataset
+
+
+@given(
+    factor=st.sampled_from([1.0, 2.0, 3.0, 2 ** (5 / 32)]),
+    origin=st.integers(-5000, 5000),
+    length=st.integers(900, 2000),
+    share=st.floats(0.3, 0.7),
+)
+@example(factor=2.0, origin=3, length=478, share=0.5)
+@example(factor=2.0, origin=1, length=477, share=0.5)
+def test_abutting_rasters_share_a_lattice_line_and_end_with_the_whole(factor, origin, length, share):
+    first = round(length * share)
+    parts = _axis(first, factor, float(origin), 16), _axis(length - first, factor, float(origin + first), 16)
+    whole = _axis(length, factor, float(origin), 16)
+    assert parts[0].index == whole.index
+    assert parts[0].index + parts[0].size == parts[1].index
+    assert parts[1].index + parts[1].size == whole.index + whole.size

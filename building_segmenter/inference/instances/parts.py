@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from building_segmenter.inference.network import Network, file_digest
@@ -62,23 +61,23 @@ def parts_of(load: Callable[[], Networks], content: str, config: Config, tile_si
         config: Of the networks.
         tile_size: Side of a tile in pixels.
     """
-    networks = cache(load)
+    networks = _Once(load)
     bands, channels = config.IMAGE_CHANNEL_COUNT, config.TOP_DOWN_PYRAMID_SIZE
     proposals, box, mask = config.POST_NMS_ROIS_INFERENCE, config.POOL_SIZE, config.MASK_POOL_SIZE
 
     def trunk(core: Any) -> Any:
-        graph = _graph(core, _maps(networks().trunk), 1, tile_size, tile_size, bands)
+        graph = _graph(core, _maps(networks.taken("trunk")), 1, tile_size, tile_size, bands)
         return _less_mean(graph, config)
 
     def box_head(core: Any) -> Any:
         import keras
 
-        head = networks().box_head
+        head = networks.taken("box_head")
         # Logits are for training.
         return _graph(core, keras.Model(head.inputs, head.outputs[1:]), proposals, box, box, channels)
 
     def mask_head(core: Any) -> Any:
-        return _graph(core, networks().mask_head, MASKS_AT_ONCE, mask, mask, channels)
+        return _graph(core, networks.taken("mask_head"), MASKS_AT_ONCE, mask, mask, channels)
 
     name = f"mask r-cnn {content}"
     return Parts(
@@ -86,6 +85,19 @@ def parts_of(load: Callable[[], Networks], content: str, config: Config, tile_si
         Network(f"{name} box head {proposals} regions", box_head),
         Network(f"{name} mask head {MASKS_AT_ONCE} regions", mask_head),
     )
+
+
+class _Once:
+    """Networks that are loaded together and given out one by one, so that none takes memory for longer than needed."""
+
+    def __init__(self, load: Callable[[], Networks]) -> None:
+        self._load, self._left = load, dict[str, Any]()
+
+    def taken(self, name: str) -> Any:
+        """Return a network, and let it go."""
+        if name not in self._left:
+            self._left = self._load()._asdict()
+        return self._left.pop(name)
 
 
 def _maps(trunk: Any) -> Any:
