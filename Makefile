@@ -57,7 +57,7 @@ lint: .venv/.made ## Check style, types, imports between rooms, and Python 3.9 s
 	$(ENGINE) -m ruff format --check .
 	$(ENGINE) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/vermin -t=3.9- --no-tips --violations building_segmenter/plugin building_segmenter/tasks.py building_segmenter/options.py \
+	.venv/bin/vermin -t=3.9- --no-tips --violations building_segmenter/plugin building_segmenter/tasks building_segmenter/options.py \
 		building_segmenter/errors.py building_segmenter/__init__.py
 
 package: ## Make the plugin's zip in dist/

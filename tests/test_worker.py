@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from building_segmenter import __version__, tasks
+from building_segmenter import __version__, errors
 from building_segmenter.plugin.process.launch import popen_options, worker_command
 
-PACKAGE = Path(tasks.__file__).parent
+PACKAGE = Path(errors.__file__).parent
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and os.mkfifo are POSIX")
 
 

@@ -48,4 +48,4 @@ def test_every_plugin_module_imports_with_the_standard_library_and_qgis_alone():
     assert told.returncode == 0, told.stderr
     count, *shared = told.stdout.split()
     assert int(count) > 20
-    assert shared == ["building_segmenter.errors", "building_segmenter.options", "building_segmenter.tasks"]
+    assert {name.split(".")[1] for name in shared} == {"errors", "options", "tasks"}

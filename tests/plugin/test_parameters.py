@@ -1,4 +1,4 @@
-"""The algorithms' parameters say what `tasks.py` says."""
+"""The algorithms' parameters say what `tasks` says."""
 
 import functools
 
