@@ -3,6 +3,7 @@
     python -m benchmarks.detect                                median of three; Linux
     python -m benchmarks.detect --backbone resnet50 --side 256 --tiles 2 --rounds 1
     python -m benchmarks.detect --raster 10000                 then also the task on a raster of so many pixels a side
+    python -m benchmarks.detect --least-score 0.9              with fewer objects on a tile, of which masks are drawn
 
 The original is `mrcnn` 0.2 on TensorFlow (see `mask_rcnn_original.py`). Its time is that of its network alone, and of
 its `detect`, which also draws full masks; ours is from a tile's pixels to boxes, scores and masks of 28 px, with as
@@ -48,6 +49,7 @@ def main():
     parser.add_argument("--tiles", type=int, default=8, help="tiles of a run, besides two to begin with")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median counts")
     parser.add_argument("--threads", type=int, default=2, help="processor threads for everyone")
+    parser.add_argument("--least-score", type=float, default=0.5, help="of an object: higher, and there are fewer")
     parser.add_argument("--raster", type=int, help="width and height in pixels of a raster to detect in besides")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--proposals", type=int, default=PROPOSALS[1], help=argparse.SUPPRESS)
@@ -84,7 +86,7 @@ def in_child(options, child, proposals=PROPOSALS[1], precision="auto"):
     words = [sys.executable, "-m", "benchmarks.detect", "--child", child, "--folder", str(options.folder)]
     words += ["--backbone", options.backbone, "--side", str(options.side)]
     words += ["--tiles", str(options.tiles), "--threads", str(options.threads)]
-    words += ["--proposals", str(proposals), "--precision", precision]
+    words += ["--proposals", str(proposals), "--precision", precision, "--least-score", str(options.least_score)]
     words += ["--raster", str(options.raster)] if options.raster else []
     environment = os.environ | {
         # Weights are scaled by what the network computes, for which bf16 of the other backend is too coarse.
@@ -107,7 +109,7 @@ def settings_for(options):
         "IMAGE_MAX_DIM": options.side,
         "RPN_ANCHOR_SCALES": (16, 32, 64, 128, 256),
         "POST_NMS_ROIS_INFERENCE": options.proposals,
-        "DETECTION_MIN_CONFIDENCE": 0.5,
+        "DETECTION_MIN_CONFIDENCE": options.least_score,
     }
 
 
