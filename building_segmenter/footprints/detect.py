@@ -120,7 +120,8 @@ class DetectedBuildings:
             for start, tiles in rows:
                 instances = [one for tile in tiles for one in self._placed(tile)]
                 searched += len(tiles)
-                self._finished.keep(to_bytes(instances), tiles=len(tiles))
+                if self._finished.are_kept:
+                    self._finished.keep(to_bytes(instances), tiles=len(tiles))
                 yield start, instances
         if not searched:
             self._finished.forget()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,7 @@ class _Footprints:
             # Tracing waits for regularization, and tells how far both are, unless all features are needed at once.
             share = progress.part(0.0, 0.4 if options.shared_walls else 0.9)
             with (
-                closing(tracing.batches(share)) as batches,
-                ahead(batches) as traced,
+                ahead(tracing.batches(share)) as traced,
                 ahead(self._regularized(traced, ground, progress.part(0.4, 0.9))) as found,
             ):
                 made = (batch_of(one, schema) for one in found)

@@ -41,6 +41,11 @@ class FinishedParts:
         journal.forget(sum(1 for _ in whole))
 
     @property
+    def are_kept(self) -> bool:
+        """Whether there is a folder; without one, making a payload is work for nothing."""
+        return self._folder is not None
+
+    @property
     def entries(self) -> list[dict[str, Any]]:
         """What was told of each part when it was kept."""
         return list(self._journal.done)
@@ -98,7 +103,7 @@ class FinishedBlocks:
     """
 
     def __init__(self, folder: Path | None, journal: Journal, bands: int, width: int) -> None:
-        self._parts, self._is_kept = FinishedParts(folder, journal, ".rows"), folder is not None
+        self._parts = FinishedParts(folder, journal, ".rows")
         self._bands, self._width = bands, width
 
     @property
@@ -138,7 +143,7 @@ class FinishedBlocks:
         self._parts.forget()
 
     def _keep(self, parts: list[NDArray[np.uint8]]) -> None:
-        if self._is_kept:
+        if self._parts.are_kept:
             block = np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
             packed = pa.compress(block.reshape(-1), codec=_CODEC, asbytes=True)
             self._parts.keep(packed, rows=block.shape[1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from building_segmenter.errors import InvalidParameterError, ModelError
 from building_segmenter.inference.network import Network, file_digest, keras_network
+from building_segmenter.inference.tiling import USUAL_OVERLAP
 from building_segmenter.networks import safety
 from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.networks.foreign.hdf5 import NOT_ELSEWHERE, SUFFIXES
@@ -20,7 +21,7 @@ from building_segmenter.tasks import SegmentationTask
 if TYPE_CHECKING:
     from building_segmenter.networks.foreign.model import ForeignModel
 
-_USUAL_OVERLAP, _LARGEST_OVERLAP = 0.25, 0.75
+_LARGEST_OVERLAP = 0.75
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _to_graph(network: Any, tile_size: int, bands: int) -> Any:
 def _overlap(options: SegmentationTask, said: float | None) -> float:
     if options.overlap is not None:
         return options.overlap
-    return _USUAL_OVERLAP if said is None else min(said, _LARGEST_OVERLAP)
+    return USUAL_OVERLAP if said is None else min(said, _LARGEST_OVERLAP)
 
 
 def _first_band(options: SegmentationTask, count: int) -> int:

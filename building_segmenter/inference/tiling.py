@@ -30,6 +30,9 @@ from building_segmenter.tasks import PredictionTask, SegmentationTask
 
 Result = TypeVar("Result")
 
+USUAL_OVERLAP = 0.25
+"""Share of a tile that it has in common with the next, unless something says otherwise."""
+
 _NOT_PART_OF_THE_WORK = ("output", "resume", "threads")
 
 _AHEAD = 16

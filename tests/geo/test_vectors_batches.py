@@ -350,3 +350,19 @@ def test_an_error_ahead_comes_in_its_place():
         assert next(taken) == 1
         with pytest.raises(ValueError, match="later"):
             next(taken)
+
+
+def test_a_maker_that_is_stopped_ends_in_its_own_thread():
+    began, ended = [], []
+
+    def made():
+        began.append(threading.get_ident())
+        try:
+            yield from range(100)
+        finally:
+            ended.append(threading.get_ident())
+
+    with pytest.raises(ZeroDivisionError), ahead(made()) as items:
+        next(items)
+        1 / 0  # noqa: B018
+    assert ended == began != [threading.get_ident()]

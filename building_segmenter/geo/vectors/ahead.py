@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,7 +18,8 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[Iterator[T]]:
     """Give an iterator whose items are made in a thread of their own, at most `depth` of them ahead.
 
     An error of the maker is raised where its item would have come. When the block ends, for whatever reason, the
-    maker is stopped before its next item and waited for.
+    maker is stopped before its next item and waited for. A generator is closed by the thread that drew from it, so that
+    what it holds, such as open rasters and threads of its own, ends there and before what the block stands in.
 
     Args:
         items: Made in the other thread, from first to last.
@@ -38,9 +39,10 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[Iterator[T]]:
 
     def make() -> None:
         try:
-            for item in items:
-                if not put("item", item):
-                    return
+            with closing(items) if isinstance(items, Generator) else nullcontext():
+                for item in items:
+                    if not put("item", item):
+                        return
             put("end", None)
         except BaseException as error:
             put("error", error)

@@ -16,14 +16,12 @@ from building_segmenter.inference.network import fed_bytes
 from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.reading import Pixels
 from building_segmenter.inference.runtime import Runtime
-from building_segmenter.inference.tiling import TileAxis, TiledImage, tile_results, tiled_image, told
+from building_segmenter.inference.tiling import USUAL_OVERLAP, TileAxis, TiledImage, tile_results, tiled_image, told
 from building_segmenter.networks.mask_rcnn.model_file import read_mask_rcnn_facts
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.overlay import Window
 from building_segmenter.rasters.source import RasterPool
 from building_segmenter.tasks import DetectBuildings
-
-_USUAL_OVERLAP = 0.25
 
 
 class TileDetections(NamedTuple):
@@ -66,7 +64,7 @@ class Detection:
         progress.update(0.0, "Loading the model")
         config, facts = read_mask_rcnn_facts(options.model)
         score = facts.threshold if options.min_score is None else options.min_score
-        overlap = _USUAL_OVERLAP if options.overlap is None else options.overlap
+        overlap = USUAL_OVERLAP if options.overlap is None else options.overlap
         tiled = tiled_image(options, rasters, facts, overlap, progress)
         runtime = Runtime(options.inference_precision, options.threads, options.device, progress.log)
         parts = model_parts(options.model, config, facts.tile_size)
