@@ -1,8 +1,9 @@
-"""Networks compiled for a device, or found compiled in the cache."""
+"""Networks compiled for a device, and weights read from them, or found in the cache."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from functools import cache
@@ -10,12 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino
+from numpy.typing import NDArray
 
 from building_segmenter.errors import ModelError
 from building_segmenter.inference.devices import Device
 from building_segmenter.inference.model_cache import ModelCache
-from building_segmenter.inference.network import Network
+from building_segmenter.inference.network import Network, Weights
 
 _ROOMS = ("inference", "networks")
 
@@ -61,17 +64,33 @@ def compiled_model(
     return compiled
 
 
+def kept_weights(weights: Weights, kept: ModelCache) -> dict[str, NDArray[np.float32]]:
+    """Return weights by their names, from the cache or read from their network, which then keeps them.
+
+    Raises:
+        ModelError: As reading does.
+    """
+    key = _key_of(weights.content)
+    known = kept.read(key)
+    if known is not None:
+        with np.load(io.BytesIO(known), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    found: dict[str, Any] = weights.read()
+    packed = io.BytesIO()
+    np.savez(packed, **found)
+    kept.write(key, packed.getvalue())
+    return found
+
+
 def _key(network: Network, device: Device, settings: dict[str, Any]) -> str:
     """Return all that a compiled model depends on: what is compiled, by what, for what, and how."""
-    parts = {
-        "network": network.content,
-        "sources": _sources_digest(),
-        "openvino": openvino.__version__,
-        "keras": version("keras"),
-        "device": [device.name, device.full_name, *device.capabilities],
-        "settings": settings,
-    }
-    return json.dumps(parts, sort_keys=True)
+    target = [device.name, device.full_name, *device.capabilities]
+    return _key_of(network.content, openvino=openvino.__version__, device=target, settings=settings)
+
+
+def _key_of(content: str, **target: Any) -> str:
+    made_by = {"sources": _sources_digest(), "keras": version("keras")}
+    return json.dumps({"content": content} | made_by | target, sort_keys=True)
 
 
 @cache

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from building_segmenter.networks.facts import ModelFacts
 
 
@@ -28,6 +31,19 @@ class Network:
 
     content: str
     build: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of a network that are used outside of it, read only when no cache has them.
+
+    Args:
+        content: Names them; see `Network`.
+        read: Returns float32 arrays by their names. What it raises goes to the user.
+    """
+
+    content: str
+    read: Callable[[], dict[str, NDArray[np.float32]]]
 
 
 def keras_network(path: str | os.PathLike[str], facts: ModelFacts) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +12,10 @@ import openvino
 from numpy.typing import NDArray
 
 from building_segmenter.errors import ModelError
-from building_segmenter.inference.compiling import compiled_model
+from building_segmenter.inference.compiling import compiled_model, kept_weights
 from building_segmenter.inference.devices import chosen_device, chosen_precision
 from building_segmenter.inference.model_cache import ModelCache, cache_folder
-from building_segmenter.inference.network import Network, giving_planes
+from building_segmenter.inference.network import Network, Weights, giving_planes
 from building_segmenter.inference.turns import TURNS, mean_over_turns
 
 Log = Callable[[str], None]
@@ -36,6 +37,8 @@ class Runtime:
     Attributes:
         precision: f32, bf16 or f16, as chosen.
         device: Name of the processor or card.
+        on_processor: Whether it is the machine's processor.
+        threads: How many processor threads there are to work with.
         name: Name and version of what runs the networks.
 
     Raises:
@@ -46,7 +49,8 @@ class Runtime:
         self._core, self._log = openvino.Core(), log
         self._chosen = chosen_device(self._core, device)
         self.precision = chosen_precision(self._chosen, precision)
-        self.device = self._chosen.full_name
+        self.device, self.on_processor = self._chosen.full_name, self._chosen.is_processor
+        self.threads = threads or os.cpu_count() or 1
         self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
         self._settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
@@ -61,8 +65,19 @@ class Runtime:
         Raises:
             ModelError: The network cannot be built or compiled.
         """
-        kept = ModelCache(cache_folder(), self._log)
+        kept = self._kept()
         return CompiledNetwork(compiled_model(self._core, network, self._chosen, self._settings, kept, self._log))
+
+    def weights(self, weights: Weights) -> dict[str, NDArray[np.float32]]:
+        """Return weights that are used outside of a network; it is read only if no earlier run kept them.
+
+        Raises:
+            ModelError: As reading does.
+        """
+        return kept_weights(weights, self._kept())
+
+    def _kept(self) -> ModelCache:
+        return ModelCache(cache_folder(), self._log)
 
 
 class CompiledNetwork:

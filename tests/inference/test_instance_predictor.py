@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from detector_models import TILE, configuration, detector, random_picture
 
-from building_segmenter.inference.instances.parts import model_parts
+from building_segmenter.inference.instances.parts import Parts, model_parts
 from building_segmenter.inference.instances.predictor import InstancePredictor
-from building_segmenter.inference.network import fed_bytes
+from building_segmenter.inference.instances.running import StemAndPyramid, running
 from building_segmenter.inference.runtime import Runtime
+from building_segmenter.networks.mask_rcnn.roi_align import roi_align
 
 CONFIG = configuration("mobilenetv2")
 
@@ -67,9 +68,30 @@ def test_objects_are_those_of_keras(any_model, picture):
     assert np.abs((found.masks[some] >= 0.5).mean(axis=(1, 2)) - inside).max() < 0.15
 
 
+def test_convolutions_outside_of_openvino_give_the_same(any_model, picture, monkeypatch):
+    backbone, path, _ = any_model
+    config = configuration(backbone)
+    parts, runtime = model_parts(path, config, TILE), Runtime("f32")
+    ours = running(parts, config, runtime)
+    assert isinstance(ours.trunk, StemAndPyramid)
+    monkeypatch.setattr(runtime, "on_processor", False)
+    whole = running(parts, config, runtime)
+    assert not isinstance(whole.trunk, StemAndPyramid)
+    given = floats(picture)[None]
+    for one, other in zip(ours.trunk.run(given), whole.trunk.run(given), strict=True):
+        assert [level.shape for level in one] == [level.shape for level in other]
+        for level, expected in zip(one, other, strict=True):
+            np.testing.assert_allclose(level, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    boxes = np.array([[0, 0, 0.4, 0.5], [0.2, 0.6, 0.4, 1], [0.5, 0.1, 1, 0.3]], np.float32)
+    regions = roi_align(whole.trunk.run(given).pyramid, boxes, config.MASK_POOL_SIZE, (TILE, TILE))
+    masks, expected = ours.mask_head.run(regions), whole.mask_head.run(regions)
+    assert masks.shape == (3, *config.MASK_SHAPE, config.NUM_CLASSES)
+    np.testing.assert_allclose(masks, expected, atol=1e-3)
+
+
 def test_bytes_give_the_same_as_numbers(model, picture):
     numbers = predictor(model).predict(floats(picture))
-    given = predictor(model, change=lambda parts: parts._replace(trunk=fed_bytes(parts.trunk))).predict(picture)
+    given = predictor(model, change=Parts.fed_bytes).predict(picture)
     assert len(numbers.scores)
     for one, other in zip(numbers, given, strict=True):
         np.testing.assert_array_equal(one, other)

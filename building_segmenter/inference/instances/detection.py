@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from building_segmenter.inference.instances.parts import model_parts
 from building_segmenter.inference.instances.predictor import Found, InstancePredictor
-from building_segmenter.inference.network import fed_bytes
 from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.reading import Pixels
 from building_segmenter.inference.runtime import Runtime
@@ -69,7 +68,7 @@ class Detection:
         runtime = Runtime(options.inference_precision, options.threads, options.device, progress.log)
         parts = model_parts(options.model, config, facts.tile_size)
         if tiled.radiometry.keeps_bytes:
-            parts = parts._replace(trunk=fed_bytes(parts.trunk))
+            parts = parts.fed_bytes()
         config = replace(config, DETECTION_MIN_CONFIDENCE=score)
         predictor = InstancePredictor(parts, config, facts.tile_size, runtime)
         progress.log(f"{told(tiled, runtime)} Least score {score:.2f}.")

@@ -1,4 +1,8 @@
-"""The networks of a Mask R-CNN as what OpenVINO runs: trunk, box head and mask head, each of one fixed shape."""
+"""The networks of a Mask R-CNN as what OpenVINO runs: trunk, box head and mask head, each of one fixed shape.
+
+Trunk and mask head are there twice: whole, and without their convolutions of 3 x 3 pixels behind the backbone, which
+`running` does itself in 32 bits, with the weights that stand beside.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,18 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from building_segmenter.inference.network import Network, file_digest
+import numpy as np
+from numpy.typing import NDArray
+
+from building_segmenter.inference.network import Network, Weights, fed_bytes, file_digest
 from building_segmenter.networks.mask_rcnn.config import Config
+
+PYRAMID = ("fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5")
+"""Convolutions of 3 x 3 pixels that end the feature pyramid, finest level first."""
+PROPOSALS = ("rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred")
+"""Convolutions of the region proposal network: one of 3 x 3 pixels, and two of one pixel on what it gives."""
+MASK = tuple(f"mrcnn_mask_conv{number}" for number in range(1, 5))
+"""Convolutions of 3 x 3 pixels that begin the mask head, with a batch norm and a ReLU behind each."""
 
 if TYPE_CHECKING:
     from building_segmenter.networks.mask_rcnn.network import Networks
@@ -24,11 +38,22 @@ class Parts(NamedTuple):
             (1, height, width, 2 x anchors) and deltas (1, height, width, 4 x anchors) of the region proposal network.
         box_head: (proposals, pool, pool, channels) to class probabilities and deltas.
         mask_head: (`MASKS_AT_ONCE`, pool, pool, channels) to masks.
+        stem: As `trunk`, to what `PYRAMID` takes.
+        mask_end: As `mask_head`, from what the last of `MASK` gives.
+        weights: Kernel and bias of `PYRAMID`, `PROPOSALS` and `MASK`, the batch norms folded in: `NAME kernel` and
+            `NAME bias`.
     """
 
     trunk: Network
     box_head: Network
     mask_head: Network
+    stem: Network
+    mask_end: Network
+    weights: Weights
+
+    def fed_bytes(self) -> Parts:
+        """Return the same parts for tiles of uint8 values."""
+        return self._replace(trunk=fed_bytes(self.trunk), stem=fed_bytes(self.stem))
 
 
 def model_parts(path: str | os.PathLike[str], config: Config, tile_size: int) -> Parts:
@@ -79,11 +104,29 @@ def parts_of(load: Callable[[], Networks], content: str, config: Config, tile_si
     def mask_head(core: Any) -> Any:
         return _graph(core, networks.taken("mask_head"), MASKS_AT_ONCE, mask, mask, channels)
 
+    def stem(core: Any) -> Any:
+        import keras
+
+        whole = networks.taken("trunk")
+        merged = [whole.get_layer(name).input for name in PYRAMID]
+        graph = _graph(core, keras.Model(whole.inputs, merged), 1, tile_size, tile_size, bands)
+        return _less_mean(graph, config)
+
+    def mask_end(core: Any) -> Any:
+        end = _mask_end(networks.taken("mask_head"))
+        return _graph(core, end, MASKS_AT_ONCE, *end.inputs[0].shape[1:])
+
+    def weights() -> dict[str, NDArray[np.float32]]:
+        return _weights(networks.whole())
+
     name = f"mask r-cnn {content}"
     return Parts(
         Network(f"{name} trunk {tile_size} px {bands} bands, less {config.mean_pixel}", trunk),
         Network(f"{name} box head {proposals} regions", box_head),
         Network(f"{name} mask head {MASKS_AT_ONCE} regions", mask_head),
+        Network(f"{name} stem {tile_size} px {bands} bands, less {config.mean_pixel}", stem),
+        Network(f"{name} end of mask head {MASKS_AT_ONCE} regions", mask_end),
+        Weights(f"{name} weights", weights),
     )
 
 
@@ -93,10 +136,16 @@ class _Once:
     def __init__(self, load: Callable[[], Networks]) -> None:
         self._load, self._left = load, dict[str, Any]()
 
+    def whole(self) -> Networks:
+        """Return all networks to look at; to be called before any is taken, or they are loaded again."""
+        networks = self._load()
+        self._left = networks._asdict()
+        return networks
+
     def taken(self, name: str) -> Any:
         """Return a network, and let it go."""
         if name not in self._left:
-            self._left = self._load()._asdict()
+            self.whole()
         return self._left.pop(name)
 
 
@@ -114,6 +163,27 @@ def _outputs_of(trunk: Any, name: str) -> list[Any]:
     nodes = trunk.get_layer(name)._inbound_nodes
     used = {id(node) for nodes in trunk._nodes_by_depth.values() for node in nodes}
     return [node.output_tensors[0] for node in nodes if id(node) in used]
+
+
+def _mask_end(head: Any) -> Any:
+    """Return what comes after the convolutions of 3 x 3 pixels of a mask head."""
+    import keras
+
+    enlarging = head.get_layer("mrcnn_mask_deconv")
+    features = keras.Input(enlarging.input.shape[1:], name="mask_convolved")
+    return keras.Model(features, head.get_layer("mrcnn_mask")(enlarging(features)))
+
+
+def _weights(networks: Networks) -> dict[str, NDArray[np.float32]]:
+    from building_segmenter.networks.folding import for_prediction
+
+    folded = for_prediction(networks.mask_head)
+    layers = [*map(networks.trunk.get_layer, (*PYRAMID, *PROPOSALS)), *map(folded.get_layer, MASK)]
+    return {
+        f"{layer.name} {kind}": np.asarray(values, np.float32)
+        for layer in layers
+        for kind, values in zip(("kernel", "bias"), layer.get_weights(), strict=True)
+    }
 
 
 def _graph(core: Any, model: Any, *shape: int) -> Any:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from building_segmenter.inference.instances.parts import MASKS_AT_ONCE, Parts
-from building_segmenter.inference.runtime import CompiledNetwork, Runtime
+from building_segmenter.inference.instances.parts import Parts
+from building_segmenter.inference.instances.running import running
+from building_segmenter.inference.runtime import Runtime
 from building_segmenter.networks.mask_rcnn.boxes import anchor_boxes, normalised_boxes
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.mask_rcnn.detections import select_detections
@@ -18,7 +19,6 @@ from building_segmenter.networks.mask_rcnn.roi_align import roi_align
 
 Floats = NDArray[np.float32]
 
-_LEVELS = 5
 _WHOLE = np.array([0, 0, 1, 1], np.float32)
 
 
@@ -56,7 +56,7 @@ class InstancePredictor:
 
     def __init__(self, parts: Parts, config: Config, tile_size: int, runtime: Runtime) -> None:
         self._config, self._shape = config, (tile_size, tile_size)
-        self._trunk, self._box_head, self._mask_head = (runtime.compiled(part) for part in parts)
+        self._trunk, self._box_head, self._mask_head = running(parts, config, runtime)
         self.requests = self._trunk.requests
         self._anchors = normalised_boxes(anchor_boxes(config, *self._shape), *self._shape)
 
@@ -69,8 +69,7 @@ class InstancePredictor:
             ModelError: A network failed on this tile.
         """
         config = self._config
-        outputs = [output[0] for output in self._trunk.run(tile[np.newaxis])]
-        pyramid, logits, deltas = outputs[:4], outputs[4 : 4 + _LEVELS], outputs[4 + _LEVELS :]
+        pyramid, logits, deltas = self._trunk.run(tile[np.newaxis])
         probabilities = _softmax(_rows(logits, 2))
         rois = propose(probabilities, _rows(deltas, 4), self._anchors, config)
         # Where there are fewer proposals than the head has room for, the rest are no regions.
@@ -84,18 +83,12 @@ class InstancePredictor:
     def _masks(self, pyramid: Sequence[Floats], boxes: Floats, class_ids: NDArray[np.int32]) -> Floats:
         config = self._config
         masks = np.empty((len(boxes), *config.MASK_SHAPE), np.float32)
-        for first in range(0, len(boxes), MASKS_AT_ONCE):
-            own = slice(first, min(first + MASKS_AT_ONCE, len(boxes)))
+        for first in range(0, len(boxes), self._mask_head.at_once):
+            own = slice(first, first + self._mask_head.at_once)
             pooled = roi_align(pyramid, boxes[own], config.MASK_POOL_SIZE, self._shape, config.ROI_ALIGN)
-            masks[own] = _drawn(self._mask_head, pooled, class_ids[own])
+            drawn = self._mask_head.run(pooled)
+            masks[own] = drawn[np.arange(len(drawn)), :, :, class_ids[own]]
         return masks
-
-
-def _drawn(head: CompiledNetwork, pooled: Floats, class_ids: NDArray[np.int32]) -> Floats:
-    room = [(0, MASKS_AT_ONCE - len(pooled)), *[(0, 0)] * 3]
-    (masks,) = head.run(np.pad(pooled, room))
-    own: Floats = masks[np.arange(len(pooled)), :, :, class_ids]
-    return own
 
 
 def _rows(maps: Sequence[Floats], values: int) -> Floats:
