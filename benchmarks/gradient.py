@@ -27,7 +27,7 @@ from building_segmenter.footprints.gradient import Evidence, ProbabilityGradient
 from building_segmenter.footprints.regularize import Regularized, Settings, regularize_polygons
 from building_segmenter.geo.ground import scaled_frame
 from building_segmenter.geo.strips import ground_of
-from building_segmenter.rasters.probability import probability_writer, quantized
+from building_segmenter.rasters.probability import ProbabilityPlan, probability_writer, quantized
 
 Geometries = NDArray[np.object_]
 
@@ -101,7 +101,9 @@ def _evidence(outlines: Geometries, stored: NDArray[np.uint8], gsd: float) -> Ev
     ground = ground_of(None, scaled_frame(1.0))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "probability.tif"
-        with probability_writer(path, *stored.shape[::-1], Affine.scale(gsd), None, ("building",)) as raster:
+        with probability_writer(
+            path, ProbabilityPlan(*stored.shape[::-1], Affine.scale(gsd), None, ("building",))
+        ) as raster:
             raster.write(stored, 1)
         with rasterio.open(path) as dataset:
             strips = ground.strips(shapely.bounds(outlines))

@@ -18,7 +18,7 @@ from benchmarks.tables import table
 from building_segmenter import engine, tasks
 from building_segmenter.footprints.contours import field
 from building_segmenter.progress import Progress
-from building_segmenter.rasters.probability import in_block_rows, probability_writer
+from building_segmenter.rasters.probability import ProbabilityPlan, in_block_rows, probability_writer
 from building_segmenter.rasters.writing import write_rows
 
 COUNTS = (1, 4, 16)
@@ -51,7 +51,7 @@ def in_blocks(options: argparse.Namespace, image: Path, whole: Path, precision: 
     with rasterio.open(whole) as dataset:
         names = tuple(text.removeprefix("Probability of ") for text in dataset.descriptions)
         place = (dataset.width, dataset.height, dataset.transform, dataset.crs)
-    with probability_writer(joined, *place, names) as output:
+    with probability_writer(joined, ProbabilityPlan(*place, names)) as output:
         for top, rows in in_block_rows(_parts(options, image, whole, precision, count)):
             write_rows(output, top, rows)
     return joined

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,7 @@ class Tracing:
         rule: What to trace.
         ground: The ground frame of a raster without CRS.
         progress: Receives warnings.
+        second: Opens the same raster once more, for a thread of its own; None: by its name.
 
     Attributes:
         fields: Names of the features' fields, in order.
@@ -92,8 +93,17 @@ class Tracing:
         InvalidParameterError: VALUE is nodata.
     """
 
-    def __init__(self, dataset: DatasetReader, rule: TraceRule, ground: GroundFrame | None, progress: Progress) -> None:
+    def __init__(
+        self,
+        dataset: DatasetReader,
+        rule: TraceRule,
+        ground: GroundFrame | None,
+        progress: Progress,
+        second: Callable[[], AbstractContextManager[DatasetReader]] | None = None,
+    ) -> None:
         _check_crs(dataset, ground)
+        # Not its own context, which brings one of GDAL that must end in the thread where it began.
+        self._second = second or (lambda: closing(rasterio.open(dataset.name)))
         self._dataset, self._rule, self._ground = dataset, rule, ground
         self._measure = ground_measure(dataset, ground)
         self._classes = class_bands_of(dataset) if rule.band is None and rule.value is None else ()
@@ -174,8 +184,7 @@ class Tracing:
     def _outlines(self, progress: Progress) -> Iterator[Outlines]:
         """Yield the outlines of whole regions, read from a dataset of its own: another thread may use the first."""
         rule = self._rule
-        # Not its own context, which brings one of GDAL that must end in the thread where it began.
-        with closing(rasterio.open(self._dataset.name)) as dataset:
+        with self._second() as dataset:
             rings = contour_rings(excess_bands(dataset, self._field, progress), dataset.shape)
             yield from nested(rings, self._measure, rule.min_area, rule.min_hole_area)
 

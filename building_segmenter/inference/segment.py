@@ -11,8 +11,8 @@ an extent, no byte of it depends on what lies above.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import ExitStack, closing
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.inference.tiling import TiledImage, readers, tile_results, tiled_image, told, work_of
 from building_segmenter.networks.facts import ModelFacts
 from building_segmenter.progress import Progress
-from building_segmenter.rasters.probability import NODATA, in_block_rows, probability_writer
+from building_segmenter.rasters.probability import NODATA, ProbabilityPlan, in_block_rows, probability_writer
 from building_segmenter.rasters.source import RasterPool, open_raster
 from building_segmenter.rasters.writing import write_rows
 from building_segmenter.resume import resumable_state
@@ -70,40 +70,74 @@ def segment_raster(options: SegmentRaster, progress: Progress) -> dict[str, Any]
 def predict_to(options: SegmentationTask, path: Path, progress: Progress, kept: ExitStack) -> dict[str, Any]:
     """Predict into a probability raster at a scratch path; see `segment_raster`.
 
-    Of a model with several classes, the raster has one band for each of them, and none for the background.
-
     Args:
         options: What to predict.
         path: Of the raster.
         progress: Of the prediction.
+        kept: As of `prediction`.
+
+    Returns:
+        As `Prediction.facts`.
+    """
+    with prediction(options, progress, kept) as predicted, probability_writer(path, predicted.plan) as output:
+        for top, block_rows in in_block_rows(predicted.rows):
+            write_rows(output, top, block_rows)
+    return predicted.facts
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction that is under way.
+
+    Args:
+        plan: The raster that it makes. Of a model with several classes, it has one band for each of them, and none for
+            the background.
+        facts: `width`, `height`, `gsd`, `model_gsd`, `threshold`, and `classes`, empty of a model of buildings.
+        rows: All rows as they are stored, (bands, rows, width), from top to bottom, as they are finished.
+    """
+
+    plan: ProbabilityPlan
+    facts: dict[str, Any]
+    rows: Generator[NDArray[np.uint8], None, None]
+
+
+@contextmanager
+def prediction(options: SegmentationTask, progress: Progress, kept: ExitStack) -> Iterator[Prediction]:
+    """Begin a prediction; drawing its rows goes on with it.
+
+    Args:
+        options: What to predict.
+        progress: Of the prediction.
         kept: Takes the state that a stopped run leaves beside `options.output`. To be closed by the caller when all
             outputs are in place, which deletes it; a failure until then keeps it.
 
-    Returns:
-        `width`, `height`, `gsd`, `model_gsd`, `threshold`, and `classes`, which is empty of a model of buildings.
+    Raises:
+        BuildingSegmenterError: The raster or the model cannot be used; see `errors`.
     """
     with open_raster(options.input) as dataset, RasterPool(dataset, readers(options.threads)) as rasters:
         job = _prepared(options, rasters, progress.part(0.0, _PREPARED))
         tiled = job.tiled
         column, row, width, height = tiled.window
         transform = tiled.grid.transform @ Affine.translation(column, row)
-        facts, (names, values) = tiled.facts, _bands_of(tiled.facts)
+        names, values = _bands_of(tiled.facts)
+        plan = ProbabilityPlan(width, height, transform, tiled.grid.crs, names, values)
         # Not before: a mistake in an option should not cost what is kept.
         work = work_of(options, tiled, job.predictor.runtime)
         state = resumable_state(options.output, work, progress, resume=options.resume)
         blocks = FinishedBlocks(*kept.enter_context(state), len(names), width)
-        writer = probability_writer(path, width, height, transform, tiled.grid.crs, names, values)
-        stored = _all_rows(job, blocks, len(names), progress.part(_PREPARED, 1.0))
-        with writer as output, closing(stored) as parts:
-            for top, block_rows in in_block_rows(parts):
-                write_rows(output, top, block_rows)
+        with closing(_all_rows(job, blocks, len(names), progress.part(_PREPARED, 1.0))) as rows:
+            yield Prediction(plan, _facts_of(tiled, plan), rows)
+
+
+def _facts_of(tiled: TiledImage, plan: ProbabilityPlan) -> dict[str, Any]:
+    classes = zip(plan.class_values, plan.names, strict=False)
     return {
-        "width": width,
-        "height": height,
+        "width": plan.width,
+        "height": plan.height,
         "gsd": list(tiled.grid.gsd),
-        "model_gsd": facts.gsd,
-        "threshold": facts.threshold,
-        "classes": [{"value": value, "name": name} for value, name in zip(values, names, strict=False)],
+        "model_gsd": tiled.facts.gsd,
+        "threshold": tiled.facts.threshold,
+        "classes": [{"value": value, "name": name} for value, name in classes],
     }
 
 

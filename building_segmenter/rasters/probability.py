@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ NODATA = 255
 CLASS_VALUE = "CLASS_VALUE"
 """Tag of a band that holds the probability of one of several classes: the value of that class."""
 
-_BLOCK = 512
+BLOCK = 512
+"""Rows and columns of a block of the file."""
 
 
 def quantized(
@@ -52,28 +54,19 @@ def in_block_rows(parts: Iterable[NDArray[np.uint8]]) -> Generator[tuple[int, ND
     top, waiting = 0, list[NDArray[np.uint8]]()
     for part in parts:
         waiting.append(part)
-        while sum(one.shape[1] for one in waiting) >= _BLOCK:
+        while sum(one.shape[1] for one in waiting) >= BLOCK:
             rows = np.concatenate(waiting, axis=1)
-            yield top, rows[:, :_BLOCK]
-            top, waiting = top + _BLOCK, [rows[:, _BLOCK:].copy()]
+            yield top, rows[:, :BLOCK]
+            top, waiting = top + BLOCK, [rows[:, BLOCK:].copy()]
     if rest := [one for one in waiting if one.shape[1]]:
         yield top, np.concatenate(rest, axis=1)
 
 
-@contextmanager
-def probability_writer(
-    path: Path,
-    width: int,
-    height: int,
-    transform: Affine,
-    crs: Any,
-    names: tuple[str, ...],
-    class_values: tuple[int, ...] = (),
-) -> Iterator[DatasetWriter]:
-    """Open a probability raster for writing rows from `in_block_rows` with `writing.write_rows`.
+@dataclass(frozen=True)
+class ProbabilityPlan:
+    """What a probability raster is like.
 
     Args:
-        path: A scratch path; see `building_segmenter.scratch`.
         width: Pixels in a row.
         height: Rows.
         transform: From pixels to the CRS.
@@ -81,30 +74,56 @@ def probability_writer(
         names: What each band is the probability of.
         class_values: The value of each band's class, where the bands are classes that exclude each other. Such a band
             is described by the name alone and tagged with its value; what is missing to 1 over all bands is background.
+    """
+
+    width: int
+    height: int
+    transform: Affine
+    crs: Any
+    names: tuple[str, ...]
+    class_values: tuple[int, ...] = ()
+
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        """Of each band."""
+        return self.names if self.class_values else tuple(f"Probability of {name}" for name in self.names)
+
+    def rows(self, top: int, height: int) -> ProbabilityPlan:
+        """Return the plan of some rows of it."""
+        return replace(self, height=height, transform=self.transform @ Affine.translation(0, top))
+
+
+@contextmanager
+def probability_writer(path: Path, plan: ProbabilityPlan) -> Iterator[DatasetWriter]:
+    """Open a probability raster for writing rows from `in_block_rows` with `writing.write_rows`.
+
+    Args:
+        path: A scratch path; see `building_segmenter.scratch`.
+        plan: What it is like.
 
     Raises:
         DiskFullError: The file does not hold all that was written.
     """
     profile = {
-        "width": width,
-        "height": height,
-        "count": len(names),
+        "width": plan.width,
+        "height": plan.height,
+        "count": len(plan.names),
         "dtype": "uint8",
         "nodata": NODATA,
-        "crs": crs,
-        "transform": transform,
+        "crs": plan.crs,
+        "transform": plan.transform,
         "tiled": True,
-        "blockxsize": _BLOCK,
-        "blockysize": _BLOCK,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
         "compress": "deflate",
         "zlevel": 1,
         "interleave": "band",
         "bigtiff": "if_safer",
     }
     with geotiff_writer(path, **profile) as dataset:
-        dataset.scales = (1 / FULL,) * len(names)
-        for band, name in enumerate(names, start=1):
-            dataset.set_band_description(band, name if class_values else f"Probability of {name}")
-        for band, value in enumerate(class_values, start=1):
+        dataset.scales = (1 / FULL,) * len(plan.names)
+        for band, description in enumerate(plan.descriptions, start=1):
+            dataset.set_band_description(band, description)
+        for band, value in enumerate(plan.class_values, start=1):
             dataset.update_tags(band, **{CLASS_VALUE: str(value)})
         yield dataset

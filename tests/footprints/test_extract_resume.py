@@ -1,6 +1,7 @@
 """What extract predicted is not predicted again after a failure, also with other options of what is made of it."""
 
 import threading
+from itertools import count
 
 import geopandas
 import numpy as np
@@ -8,10 +9,14 @@ import pytest
 from geopandas.testing import assert_geodataframe_equal
 
 from building_segmenter import tasks
-from building_segmenter.errors import CancelledError, OutputNotWritableError
+from building_segmenter.errors import CancelledError, ModelError, OutputNotWritableError
 from building_segmenter.footprints import extract as module
+from building_segmenter.footprints import tracing
+from building_segmenter.footprints.contours import field
 from building_segmenter.footprints.extract import extract_buildings
+from building_segmenter.footprints.straightened import Straightened
 from building_segmenter.inference import finished
+from building_segmenter.inference.runtime import TilePredictor
 from building_segmenter.progress import Progress, SilentSink
 
 
@@ -139,11 +144,46 @@ def test_the_image_is_opened_once(extract, image, monkeypatch):
         opened.append(path)
         return source.open_raster(path, what)
 
-    for one in (segment, module):
-        monkeypatch.setattr(one, "open_raster", counted)
+    monkeypatch.setattr(segment, "open_raster", counted)
     extract(image)
-    assert opened.count(image) == 1
-    assert len(opened) == 2
+    assert opened == [image]
+
+
+def test_footprints_are_regularized_while_what_lies_below_is_predicted(extract, write_image, flat_scene, monkeypatch):
+    # Tall enough for several strips of the raster that is traced while it is made.
+    path = write_image(np.concatenate([flat_scene.image] * 5))
+    regularized, tiles = threading.Event(), count(1)
+    batch, predict = Straightened.batch, TilePredictor.predict
+
+    def noted(self, frame, *rest):
+        if len(frame):
+            regularized.set()
+        return batch(self, frame, *rest)
+
+    def held_up(self, tile):
+        # Some tiles below the first strip wait for its footprints.
+        if next(tiles) > 50:
+            assert regularized.wait(60), "Nothing was regularized before all was predicted."
+        return predict(self, tile)
+
+    monkeypatch.setattr(tracing, "FEATURES", 2)
+    monkeypatch.setattr(field, "_READ_PIXELS", 1)
+    whole, _ = extract(path, name="whole.gpkg")
+    monkeypatch.setattr(Straightened, "batch", noted)
+    monkeypatch.setattr(TilePredictor, "predict", held_up)
+    layer, _ = extract(path)
+    assert next(tiles) > 60
+    assert_geodataframe_equal(layer, whole)
+
+
+def test_a_prediction_that_fails_fails_the_run(extract, image, tmp_path, monkeypatch):
+    def failing(self, tile):
+        raise ModelError("The network failed.", "Try another.")
+
+    monkeypatch.setattr(TilePredictor, "predict", failing)
+    with pytest.raises(ModelError, match="The network failed"):
+        extract(image, resume=False, probability=str(tmp_path / "kept.tif"))
+    assert [path.name for path in tmp_path.iterdir()] == ["image.tif"]
 
 
 def test_an_image_without_crs_is_measured_by_its_ground_pixel(extract, write_image, flat_scene):

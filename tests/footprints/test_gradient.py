@@ -16,7 +16,7 @@ from building_segmenter.footprints.gradient import evidence_of, probability_grad
 from building_segmenter.footprints.regularize import Offered
 from building_segmenter.geo.strips import ground_of
 from building_segmenter.progress import Progress
-from building_segmenter.rasters.probability import probability_writer, quantized
+from building_segmenter.rasters.probability import ProbabilityPlan, probability_writer, quantized
 from building_segmenter.tasks import RegularizeFootprints
 
 UTM, WEST, NORTH, GSD, SIZE = 32636, 500_000.0, 33_000.0, 0.5, 200
@@ -37,7 +37,7 @@ def written(path, east):
     probability = gaussian_filter(inside, 1.0) * faint
     valid = np.ones((SIZE, SIZE), bool)
     valid[:30] = False
-    with probability_writer(path, SIZE, SIZE, transform, f"EPSG:{UTM}", ("building",)) as dataset:
+    with probability_writer(path, ProbabilityPlan(SIZE, SIZE, transform, f"EPSG:{UTM}", ("building",))) as dataset:
         dataset.write(quantized(probability, valid), 1)
     return str(path)
 
@@ -134,7 +134,7 @@ def test_the_task_heeds_the_raster_only_where_it_lies(raster, tmp_path):
 
 def test_a_raster_without_crs_is_refused(tmp_path):
     path = tmp_path / "nowhere.tif"
-    with probability_writer(path, 8, 8, Affine.scale(1), None, ("building",)) as dataset:
+    with probability_writer(path, ProbabilityPlan(8, 8, Affine.scale(1), None, ("building",))) as dataset:
         dataset.write(np.zeros((8, 8), np.uint8), 1)
     with pytest.raises(MissingCrsError, match=r"nowhere\.tif"):
         regularized(tmp_path, "refused", probability=str(path))

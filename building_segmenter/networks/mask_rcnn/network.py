@@ -12,7 +12,8 @@ from building_segmenter.networks import backbones
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.mask_rcnn.resnet import batch_norm, resnet_features
 
-_RPN_FILTERS = 512
+_RPN_FILTERS, _MASK_FILTERS = 512, 256
+"""Of the original, whatever the width of its pyramid. With MobileNetV2 they are two and one times that width."""
 _MOBILENET_TAPS = ("block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu")
 """Layers of MobileNetV2 whose outputs have the strides 4, 8 and 16."""
 
@@ -88,10 +89,11 @@ def build_mask_head(config: Config) -> keras.Model:
     channels, side = config.TOP_DOWN_PYRAMID_SIZE, config.MASK_POOL_SIZE
     pooled = layers.Input((side, side, channels), name="mask_features")
     features = pooled
+    filters = channels if config.BACKBONE == "mobilenetv2" else _MASK_FILTERS
     for number in range(1, 5):
-        features = layers.Conv2D(256, 3, padding="same", name=f"mrcnn_mask_conv{number}")(features)
+        features = layers.Conv2D(filters, 3, padding="same", name=f"mrcnn_mask_conv{number}")(features)
         features = layers.ReLU(name=f"mrcnn_mask_relu{number}")(batch_norm(features, f"mrcnn_mask_bn{number}"))
-    features = layers.Conv2DTranspose(256, 2, strides=2, activation="relu", name="mrcnn_mask_deconv")(features)
+    features = layers.Conv2DTranspose(filters, 2, strides=2, activation="relu", name="mrcnn_mask_deconv")(features)
     masks = layers.Conv2D(config.NUM_CLASSES, 1, activation="sigmoid", dtype="float32", name="mrcnn_mask")(features)
     return keras.Model(pooled, masks, name="mask_rcnn_mask_head")
 
@@ -126,7 +128,8 @@ def _pyramid(stages: Sequence[Any], channels: int) -> list[Any]:
 def _region_proposals(levels: Sequence[Any], config: Config) -> list[Any]:
     """Apply the same three convolutions to all levels; logits, probabilities and deltas of all anchors in a row."""
     anchors, stride = len(config.RPN_ANCHOR_RATIOS), config.RPN_ANCHOR_STRIDE
-    shared = layers.Conv2D(_RPN_FILTERS, 3, strides=stride, padding="same", activation="relu", name="rpn_conv_shared")
+    filters = 2 * config.TOP_DOWN_PYRAMID_SIZE if config.BACKBONE == "mobilenetv2" else _RPN_FILTERS
+    shared = layers.Conv2D(filters, 3, strides=stride, padding="same", activation="relu", name="rpn_conv_shared")
     to_logits = layers.Conv2D(2 * anchors, 1, name="rpn_class_raw")
     to_deltas = layers.Conv2D(4 * anchors, 1, name="rpn_bbox_pred")
     logits, deltas = [], []
