@@ -1,6 +1,6 @@
 """What Mask R-CNN learns of drawn towns with exact outlines, through `train` and `detect` as a user would run them.
 
-usage: python -m benchmarks.drawn_instances BACKBONE_WEIGHTS [--epochs 20] [--folder FOLDER]
+usage: python -m benchmarks.drawn_instances BACKBONE_WEIGHTS [--epochs 24] [--folder FOLDER]
 
 Draws ten towns of 256 m with rows of houses that touch, exports chips of nine, trains with the MobileNetV2 trunk (about
 half an hour on two cores), detects on the tenth, which no chip shows, and prints the average precision of its polygons
@@ -35,7 +35,7 @@ SEED = 5000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", help="of MobileNetV2 without its top, or imagenet or none")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

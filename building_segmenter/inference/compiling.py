@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -52,6 +53,8 @@ def compiled_model(
         except RuntimeError as error:
             log(f"The cached model cannot be used ({_first_line(error)}); it is made again.")
     model = network.build(core)
+    # Networks of Keras are cycles of references, and would be in memory while this is compiled.
+    gc.collect()
     try:
         compiled = core.compile_model(model, device.name, settings)
     except RuntimeError as error:

@@ -14,7 +14,8 @@ How exact it is depends on the points where its polynomials are taken. With the 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ Floats = NDArray[np.float32]
 
 _SIDE, _OUT = 6, 4
 """Pixels of a tile in each direction, and of its outputs."""
-_TILES_AT_ONCE = 128
-"""What their products take stays in a core's cache, and is wide enough for BLAS."""
+_TILES_AT_ONCE = 256
+"""Wide enough for BLAS, which brings the kernels into its own order for each block, and not too much for a cache."""
 
 _NEAR, _FAR = np.float32(0.5**0.5), np.float32(2**0.5)
 """Two of the points; see above."""
@@ -44,23 +45,55 @@ def _changed(weights: Floats) -> Floats:
     return np.ascontiguousarray(changed.reshape(_SIDE**2, *weights.shape[2:]), np.float32)
 
 
+class Workers:
+    """Threads for blocks of tiles, and the memory that each of them needs, whatever the convolution.
+
+    BLAS should have one thread (`threadpoolctl`).
+
+    Args:
+        threads: How many.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="convolution")
+        self._own = threading.local()
+
+    def each(self, work: Callable[[int], None], items: Iterable[int]) -> None:
+        """Do some work for each item; to be called from any threads but these."""
+        for _ in self._pool.map(work, items):
+            pass
+
+    def room(self, place: int, tiles: int, channels: int) -> Floats:
+        """Return one of this thread's arrays (36, tiles, channels), with whatever is in it.
+
+        Args:
+            place: Which, so that there can be several.
+            tiles: At most `_TILES_AT_ONCE`.
+            channels: Any number.
+        """
+        if not hasattr(self._own, "held"):
+            self._own.held = {}
+        held: dict[int, Floats] = self._own.held
+        if place not in held or held[place].size < _SIDE**2 * tiles * channels:
+            held[place] = np.empty(_SIDE**2 * _TILES_AT_ONCE * channels, np.float32)
+        room: Floats = held[place][: _SIDE**2 * tiles * channels].reshape(_SIDE**2, tiles, channels)
+        return room
+
+
 class WinogradConvolution:
     """A convolution of 3 x 3 pixels at stride 1, with zeros around the images, and a bias for each output.
-
-    BLAS should have one thread (`threadpoolctl`): blocks of tiles go to the threads of `pool`.
 
     Args:
         weights: (3, 3, channels, outputs) float32.
         bias: (outputs,) float32.
         relu: Whether what is below zero becomes zero.
-        pool: Its threads do the work; other callers may use it as well.
+        workers: Do the work; other callers may use them as well.
     """
 
-    def __init__(self, weights: Floats, bias: Floats, relu: bool, pool: Executor) -> None:
+    def __init__(self, weights: Floats, bias: Floats, relu: bool, workers: Workers) -> None:
         self._factors = _changed(weights)
         self._bias, self._least = bias.astype(np.float32), np.float32(0 if relu else -np.inf)
-        self._pool = pool
-        self._own = threading.local()
+        self._workers = workers
 
     def __call__(self, images: Floats) -> Floats:
         """Return the outputs (n, height, width, outputs) for images (n, height, width, channels)."""
@@ -70,28 +103,18 @@ class WinogradConvolution:
         tiles = count * -(-height // _OUT) * -(-width // _OUT)
 
         def block(first: int) -> None:
-            self._convolve(images, first, min(first + _TILES_AT_ONCE, tiles), result)
+            self._convolve(images, first, min(_TILES_AT_ONCE, tiles - first), result)
 
-        for _ in self._pool.map(block, range(0, tiles, _TILES_AT_ONCE)):
-            pass
+        self._workers.each(block, range(0, tiles, _TILES_AT_ONCE))
         return result
 
-    def _convolve(self, images: Floats, first: int, end: int, result: Floats) -> None:
+    def _convolve(self, images: Floats, first: int, tiles: int, result: Floats) -> None:
         """Fill in the outputs of some tiles, counted along the rows of one image after the other."""
-        given, gained = (part[:, : end - first] for part in self._room())
+        _, channels, outputs = self._factors.shape
+        given, gained = self._workers.room(0, tiles, channels), self._workers.room(1, tiles, outputs)
         _transform(images, first, given)
         np.matmul(given, self._factors, out=gained)
         _transform_back(gained, first, self._bias, self._least, result)
-
-    def _room(self) -> tuple[Floats, Floats]:
-        """Return this thread's arrays for the tiles' values before and after the product."""
-        if not hasattr(self._own, "room"):
-            _, channels, outputs = self._factors.shape
-            self._own.room = tuple(
-                np.empty((_SIDE**2, _TILES_AT_ONCE, values), np.float32) for values in (channels, outputs)
-            )
-        room: tuple[Floats, Floats] = self._own.room
-        return room
 
 
 @kernel

@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from building_segmenter.inference import winograd
-from building_segmenter.inference.winograd import WinogradConvolution
+from building_segmenter.inference.winograd import WinogradConvolution, Workers
 
 
 @pytest.fixture(scope="module")
-def pool():
-    with ThreadPoolExecutor(3) as pool:
-        yield pool
+def workers():
+    return Workers(3)
 
 
 def drawn(seed, shape, channels, outputs):
@@ -34,40 +33,47 @@ def by_definition(images, weights, bias):
 @given(
     st.integers(0, 1000), st.integers(1, 3), st.tuples(*[st.integers(1, 15)] * 2), st.tuples(*[st.integers(1, 9)] * 2)
 )
-def test_it_is_a_convolution(pool, seed, count, shape, planes):
+def test_it_is_a_convolution(workers, seed, count, shape, planes):
     (height, width), (channels, outputs) = shape, planes
     images, weights, bias = drawn(seed, (count, height, width), channels, outputs)
-    found = WinogradConvolution(weights, bias, False, pool)(images)
+    found = WinogradConvolution(weights, bias, False, workers)(images)
     np.testing.assert_allclose(found, by_definition(images, weights, bias), atol=3e-5)
 
 
-def test_many_channels_keep_five_digits(pool):
+def test_many_channels_keep_five_digits(workers):
     images, weights, bias = drawn(1, (1, 24, 24), 256, 32)
     expected = by_definition(images, weights, bias)
-    off = np.abs(WinogradConvolution(weights, bias, False, pool)(images) - expected) / expected.std()
+    off = np.abs(WinogradConvolution(weights, bias, False, workers)(images) - expected) / expected.std()
     assert off.max() < 2e-5 and np.sqrt((off**2).mean()) < 2e-6
 
 
-def test_a_relu_takes_what_is_below_zero(pool):
+def test_a_relu_takes_what_is_below_zero(workers):
     images, weights, bias = drawn(2, (2, 9, 9), 4, 4)
-    plain, cut = (WinogradConvolution(weights, bias, relu, pool)(images) for relu in (False, True))
+    plain, cut = (WinogradConvolution(weights, bias, relu, workers)(images) for relu in (False, True))
     assert (plain < 0).any()
     np.testing.assert_array_equal(cut, np.maximum(plain, 0))
 
 
-def test_one_after_the_other_and_side_by_side_give_the_same_bytes(pool):
+def test_one_after_the_other_and_side_by_side_give_the_same_bytes(workers):
     images, weights, bias = drawn(3, (6, 37, 41), 8, 8)
     assert 6 * 10 * 11 > 2 * winograd._TILES_AT_ONCE  # several blocks, the last not full
-    convolution = WinogradConvolution(weights, bias, True, pool)
-    with ThreadPoolExecutor(1) as alone, ThreadPoolExecutor(4) as callers:
-        once = WinogradConvolution(weights, bias, True, alone)(images)
+    once = WinogradConvolution(weights, bias, True, Workers(1))(images)
+    convolution = WinogradConvolution(weights, bias, True, workers)
+    with ThreadPoolExecutor(4) as callers:
         for other in callers.map(convolution, [images] * 8):
             np.testing.assert_array_equal(once, other)
 
 
-def test_an_image_does_not_depend_on_those_beside_it(pool):
+def test_convolutions_of_several_widths_share_their_workers(workers):
+    for channels, outputs in ((3, 5), (9, 2), (1, 7)):
+        images, weights, bias = drawn(5, (1, 70, 66), channels, outputs)
+        found = WinogradConvolution(weights, bias, False, workers)(images)
+        np.testing.assert_allclose(found, by_definition(images, weights, bias), atol=3e-5)
+
+
+def test_an_image_does_not_depend_on_those_beside_it(workers):
     images, weights, bias = drawn(4, (3, 14, 14), 6, 5)
-    convolution = WinogradConvolution(weights, bias, False, pool)
+    convolution = WinogradConvolution(weights, bias, False, workers)
     together = convolution(images)
     for image, found in zip(images, together, strict=True):
         np.testing.assert_allclose(convolution(image[None])[0], found, atol=1e-5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from building_segmenter.inference.instances.parts import MASK, MASKS_AT_ONCE, PROPOSALS, PYRAMID, Parts
 from building_segmenter.inference.runtime import CompiledNetwork, Runtime
-from building_segmenter.inference.winograd import WinogradConvolution
+from building_segmenter.inference.winograd import WinogradConvolution, Workers
 from building_segmenter.networks.mask_rcnn.config import Config
 
 Floats = NDArray[np.float32]
@@ -52,10 +51,10 @@ class Trunk:
 class StemAndPyramid(Trunk):
     """A trunk whose feature pyramid ends, and is searched for regions, outside of OpenVINO."""
 
-    def __init__(self, stem: CompiledNetwork, weights: dict[str, Floats], pool: Executor) -> None:
+    def __init__(self, stem: CompiledNetwork, weights: dict[str, Floats], workers: Workers) -> None:
         super().__init__(stem)
-        self._pyramid = _convolutions(weights, PYRAMID, False, pool)
-        (self._shared,) = _convolutions(weights, PROPOSALS[:1], True, pool)
+        self._pyramid = _convolutions(weights, PYRAMID, False, workers)
+        (self._shared,) = _convolutions(weights, PROPOSALS[:1], True, workers)
         kernels, biases = ([weights[f"{name} {kind}"] for name in PROPOSALS[1:]] for kind in ("kernel", "bias"))
         self._kernel, self._bias = np.concatenate(kernels, axis=-1)[0, 0], np.concatenate(biases)
         self._logits = len(biases[0])
@@ -113,13 +112,14 @@ def running(parts: Parts, config: Config, runtime: Runtime) -> Running:
         return Running(Trunk(whole), box_head, MaskHead(mask_head))
     weights = runtime.weights(parts.weights)
     threadpoolctl.threadpool_limits(1, "blas")
-    pool = ThreadPoolExecutor(runtime.threads, thread_name_prefix="convolution")
     stem, box_head, end = map(runtime.compiled, (parts.stem, parts.box_head, parts.mask_end))
-    trunk = StemAndPyramid(stem, weights, pool)
-    return Running(trunk, box_head, MaskHead(end, _convolutions(weights, MASK, True, pool)))
+    # Not before: compiling takes much memory for itself.
+    workers = Workers(runtime.threads)
+    trunk = StemAndPyramid(stem, weights, workers)
+    return Running(trunk, box_head, MaskHead(end, _convolutions(weights, MASK, True, workers)))
 
 
 def _convolutions(
-    weights: dict[str, Floats], names: Sequence[str], relu: bool, pool: Executor
+    weights: dict[str, Floats], names: Sequence[str], relu: bool, workers: Workers
 ) -> list[WinogradConvolution]:
-    return [WinogradConvolution(weights[f"{name} kernel"], weights[f"{name} bias"], relu, pool) for name in names]
+    return [WinogradConvolution(weights[f"{name} kernel"], weights[f"{name} bias"], relu, workers) for name in names]
