@@ -104,7 +104,7 @@ def floor(options, precision):
 
     network, facts = shipped_model()
     named = keras_network(default_model_path(), facts)
-    chosen = TilePredictor(named, precision, options.threads).precision
+    chosen = TilePredictor(named, precision, options.threads).runtime.precision
     core = openvino.Core()
     settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": chosen}
     settings["INFERENCE_NUM_THREADS"] = options.threads
