@@ -22,7 +22,7 @@ from building_segmenter.training.instances import run as training
 from building_segmenter.training.train import train_model
 
 SMALL = {
-    "TOP_DOWN_PYRAMID_SIZE": 16,
+    "TOP_DOWN_PYRAMID_SIZE": 64,
     "FPN_CLASSIF_FC_LAYERS_SIZE": 32,
     "PRE_NMS_LIMIT": 200,
     "POST_NMS_ROIS_TRAINING": 50,
