@@ -7,11 +7,11 @@ and a VRT shows them as one raster; it opens a strip when its rows are read and 
 from __future__ import annotations
 
 import threading
-import xml.etree.ElementTree as Xml
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as Xml
 
 import numpy as np
 import rasterio
@@ -29,6 +29,7 @@ from building_segmenter.rasters.probability import (
     in_block_rows,
     probability_writer,
 )
+from building_segmenter.rasters.vrt import Part, add_part, add_text, vrt_root
 from building_segmenter.rasters.writing import write_rows
 
 _MOST_STRIPS = 200
@@ -152,32 +153,20 @@ class GrowingRaster:
 
     def _vrt(self) -> Xml.Element:
         plan = self._plan
-        root = Xml.Element("VRTDataset", rasterXSize=str(plan.width), rasterYSize=str(plan.height))
-        if plan.crs:
-            _text(root, "SRS", plan.crs.to_wkt(), dataAxisToSRSAxisMapping="1,2")
-        _text(root, "GeoTransform", ", ".join(repr(float(number)) for number in plan.transform.to_gdal()))
+        root = vrt_root(plan.width, plan.height, plan.transform, plan.crs)
         for number, description in enumerate(plan.descriptions, start=1):
             blocks = {"blockXSize": str(BLOCK), "blockYSize": str(BLOCK)}
             band = Xml.SubElement(root, "VRTRasterBand", {"dataType": "Byte", "band": str(number), **blocks})
-            _text(band, "Description", description)
+            add_text(band, "Description", description)
             if plan.class_values:
-                _text(Xml.SubElement(band, "Metadata"), "MDI", str(plan.class_values[number - 1]), key=CLASS_VALUE)
-            _text(band, "NoDataValue", str(NODATA))
-            _text(band, "Scale", repr(1 / FULL))
+                add_text(Xml.SubElement(band, "Metadata"), "MDI", str(plan.class_values[number - 1]), key=CLASS_VALUE)
+            add_text(band, "NoDataValue", str(NODATA))
+            add_text(band, "Scale", repr(1 / FULL))
             for top in range(0, plan.height, self._rows):
-                self._add_strip(band, number, top)
+                size = plan.width, min(self._rows, plan.height - top)
+                part = Part(self._strip(top).name, size, (BLOCK, BLOCK), (0, top), relative=True)
+                add_part(band, "SimpleSource", str(number), "Byte", part)
         return root
-
-    def _add_strip(self, band: Xml.Element, number: int, top: int) -> None:
-        width, height = str(self._plan.width), str(min(self._rows, self._plan.height - top))
-        source = Xml.SubElement(band, "SimpleSource")
-        _text(source, "SourceFilename", self._strip(top).name, relativeToVRT="1", shared="0")
-        _text(source, "SourceBand", str(number))
-        # With these, GDAL does not open the file at once; nor are its files shared with other threads.
-        facts = {"RasterXSize": width, "RasterYSize": height, "DataType": "Byte"}
-        Xml.SubElement(source, "SourceProperties", {**facts, "BlockXSize": str(BLOCK), "BlockYSize": str(BLOCK)})
-        Xml.SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
-        Xml.SubElement(source, "DstRect", xOff="0", yOff=str(top), xSize=width, ySize=height)
 
 
 class _Reader:
@@ -193,7 +182,3 @@ class _Reader:
         """Read a window of a band."""
         self._raster.wait(window.row_off + window.height, self._check)
         return np.asarray(self._dataset.read(band, window=window))
-
-
-def _text(parent: Xml.Element, name: str, text: str, **attributes: str) -> None:
-    Xml.SubElement(parent, name, attributes).text = text

@@ -26,6 +26,7 @@ from building_segmenter.errors import InputUnreadableError
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.image_list import is_local
 from building_segmenter.rasters.source import open_raster
+from building_segmenter.rasters.vrt import Part, add_part, add_text, vrt_root
 
 _PIXEL_TOLERANCE = 1e-6
 _SHIFT_TOLD = 0.05
@@ -122,10 +123,7 @@ def _vrt(images: list[_Image], progress: Progress) -> Xml.Element:
     right = max(x + image.size[0] for (x, _), image in zip(corners, images, strict=True))
     bottom = max(y + image.size[1] for (_, y), image in zip(corners, images, strict=True))
     origin = step @ Affine.translation(left, top)
-    root = Xml.Element("VRTDataset", rasterXSize=str(right - left), rasterYSize=str(bottom - top))
-    if first.crs:
-        _text(root, "SRS", first.crs.to_wkt(), dataAxisToSRSAxisMapping="1,2")
-    _text(root, "GeoTransform", ", ".join(repr(float(number)) for number in origin.to_gdal()))
+    root = vrt_root(right - left, bottom - top, origin, first.crs)
     placed = [(image, (x - left, y - top)) for image, (x, y) in zip(images, corners, strict=True)]
     for band, dtype in enumerate(first.alike["the data types"], start=1):
         _add_band(root, band, dtype, first, placed)
@@ -133,7 +131,7 @@ def _vrt(images: list[_Image], progress: Progress) -> Xml.Element:
     for image, corner in placed:
         # What one image does not know, another may: only valid pixels are written.
         source = _source(mask, "ComplexSource", "mask,1", "Byte", image, corner)
-        _text(source, "NODATA", "0")
+        add_text(source, "NODATA", "0")
     return root
 
 
@@ -142,32 +140,22 @@ def _add_band(
 ) -> None:
     element = Xml.SubElement(root, "VRTRasterBand", dataType=_type_name(dtype), band=str(band))
     role: ColorInterp = first.alike["the kinds of bands"][band - 1]
-    _text(element, "ColorInterp", role.name.capitalize())
+    add_text(element, "ColorInterp", role.name.capitalize())
     scales, offsets = first.alike["the scales and offsets"]
-    _text(element, "Scale", repr(float(scales[band - 1])))
-    _text(element, "Offset", repr(float(offsets[band - 1])))
+    add_text(element, "Scale", repr(float(scales[band - 1])))
+    add_text(element, "Offset", repr(float(offsets[band - 1])))
     for image, corner in placed:
         kind = "ComplexSource" if image.is_masked else "SimpleSource"
         source = _source(element, kind, str(band), _type_name(dtype), image, corner)
         if image.nodata is not None:
-            _text(source, "NODATA", repr(float(image.nodata)))
+            add_text(source, "NODATA", repr(float(image.nodata)))
         elif image.is_masked and role != ColorInterp.alpha:
-            _text(source, "UseMaskBand", "true")
+            add_text(source, "UseMaskBand", "true")
 
 
 def _source(band: Xml.Element, kind: str, of: str, dtype: str, image: _Image, corner: tuple[int, int]) -> Xml.Element:
-    width, height = (str(length) for length in image.size)
-    source = Xml.SubElement(band, kind)
     name = os.path.abspath(image.path) if is_local(image.path) else image.path
-    _text(source, "SourceFilename", name, relativeToVRT="0")
-    _text(source, "SourceBand", of)
-    # With these, GDAL opens the file when it is read and not before.
-    facts = {"RasterXSize": width, "RasterYSize": height, "DataType": dtype}
-    blocks = {"BlockXSize": str(image.block[1]), "BlockYSize": str(image.block[0])}
-    Xml.SubElement(source, "SourceProperties", {**facts, **blocks})
-    Xml.SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
-    Xml.SubElement(source, "DstRect", xOff=str(corner[0]), yOff=str(corner[1]), xSize=width, ySize=height)
-    return source
+    return add_part(band, kind, of, dtype, Part(name, image.size, image.block, corner))
 
 
 def _place(image: _Image, step: Affine) -> tuple[float, float]:
@@ -182,7 +170,3 @@ def _type_name(dtype: str) -> str:
 
 def _off(pixels: float) -> float:
     return abs(pixels - round(pixels))
-
-
-def _text(parent: Xml.Element, name: str, text: str, **attributes: str) -> None:
-    Xml.SubElement(parent, name, attributes).text = text
