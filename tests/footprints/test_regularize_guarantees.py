@@ -377,7 +377,9 @@ def test_a_hundred_thousand_points_end_soon(kind, method):
     assert time.process_time() - start < 20
     served = {"wobbly house": set(METHODS) - {"circle"}, "circle": {"circle", "auto"}}.get(kind, set())
     if method == "any-angle":
-        assert found.status[0] == 0 or found.reason[0] == "too-complex"
+        # Since distances beyond their limit are infinite, the search for the rough circle finds that there is nothing
+        # before it has taken too long.
+        assert found.status[0] == 0 or found.reason[0] in ("too-complex", "no-outline")
     else:
         assert found.status[0] == (0 if method in served else 1)
 
