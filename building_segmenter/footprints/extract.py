@@ -32,10 +32,10 @@ def extract_buildings(options: ExtractBuildings, progress: Progress) -> dict[str
 
     The steps are those of `segment`, `polygonize` and `regularize`, all at the same time: what is predicted is traced
     while what follows is predicted, and regularized batch by batch. The probability raster is scratch unless the user
-    names a place for it. Regions that the model's contacts part into
-    buildings which touch are regularized piece by piece, and together only where shared walls are asked for. A model
-    of several classes gives polygons of each class, with `class` and `class_name`, regularized each by itself:
-    boundaries that classes have in common part within the tolerance (those of `polygonize` do not).
+    names a place for it. Regions that the model's contacts part into buildings which touch are regularized piece by
+    piece, and together only where shared walls are asked for. A model of several classes gives polygons of each class,
+    with `class` and `class_name`, regularized each by itself: boundaries that classes have in common part within the
+    tolerance (those of `polygonize` do not).
 
     What is predicted is kept until the footprints are written: a run that is stopped goes on from there, also with
     other options of what is made of it.
