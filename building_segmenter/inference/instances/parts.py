@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from building_segmenter.inference.network import Network, Weights, fed_bytes, file_digest
 from building_segmenter.networks.mask_rcnn.config import Config
 
+if TYPE_CHECKING:
+    from building_segmenter.networks.mask_rcnn.network import Networks
+
 PYRAMID = ("fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5")
 """Convolutions of 3 x 3 pixels that end the feature pyramid, finest level first."""
 PROPOSALS = ("rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred")
 """Convolutions of the region proposal network: one of 3 x 3 pixels, and two of one pixel on what it gives."""
 MASK = tuple(f"mrcnn_mask_conv{number}" for number in range(1, 5))
 """Convolutions of 3 x 3 pixels that begin the mask head, with a batch norm and a ReLU behind each."""
-
-if TYPE_CHECKING:
-    from building_segmenter.networks.mask_rcnn.network import Networks
-
 MASKS_AT_ONCE = 16
 """Objects whose masks one request draws; the last of a tile is filled up."""
 
@@ -90,9 +89,14 @@ def parts_of(load: Callable[[], Networks], content: str, config: Config, tile_si
     bands, channels = config.IMAGE_CHANNEL_COUNT, config.TOP_DOWN_PYRAMID_SIZE
     proposals, box, mask = config.POST_NMS_ROIS_INFERENCE, config.POOL_SIZE, config.MASK_POOL_SIZE
 
+    def of_images(core: Any, model: Any) -> Any:
+        return _less_mean(_graph(core, model, 1, tile_size, tile_size, bands), config)
+
     def trunk(core: Any) -> Any:
-        graph = _graph(core, _maps(networks.taken("trunk")), 1, tile_size, tile_size, bands)
-        return _less_mean(graph, config)
+        return of_images(core, _maps(networks.taken("trunk")))
+
+    def stem(core: Any) -> Any:
+        return of_images(core, _merged(networks.taken("trunk")))
 
     def box_head(core: Any) -> Any:
         import keras
@@ -103,14 +107,6 @@ def parts_of(load: Callable[[], Networks], content: str, config: Config, tile_si
 
     def mask_head(core: Any) -> Any:
         return _graph(core, networks.taken("mask_head"), MASKS_AT_ONCE, mask, mask, channels)
-
-    def stem(core: Any) -> Any:
-        import keras
-
-        whole = networks.taken("trunk")
-        merged = [whole.get_layer(name).input for name in PYRAMID]
-        graph = _graph(core, keras.Model(whole.inputs, merged), 1, tile_size, tile_size, bands)
-        return _less_mean(graph, config)
 
     def mask_end(core: Any) -> Any:
         end = _mask_end(networks.taken("mask_head"))
@@ -154,8 +150,15 @@ def _maps(trunk: Any) -> Any:
     import keras
 
     pyramid = list(trunk.outputs[:4])
-    raw = [_outputs_of(trunk, name) for name in ("rpn_class_raw", "rpn_bbox_pred")]
+    raw = [_outputs_of(trunk, name) for name in PROPOSALS[1:]]
     return keras.Model(trunk.inputs, [*pyramid, *raw[0], *raw[1]])
+
+
+def _merged(trunk: Any) -> Any:
+    """Return a trunk that ends before the convolutions of 3 x 3 pixels of its pyramid."""
+    import keras
+
+    return keras.Model(trunk.inputs, [trunk.get_layer(name).input for name in PYRAMID])
 
 
 def _outputs_of(trunk: Any, name: str) -> list[Any]:
