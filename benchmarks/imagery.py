@@ -21,6 +21,8 @@ from building_segmenter.networks.facts import ModelFacts, item_to_facts
 from building_segmenter.networks.shipped import default_model_path
 
 OVERLAP = 0.25
+CELL_PX = 4
+"""Pixels of the shipped model in a cell of its logits, on whose lines tiles begin."""
 PIECE_PX = 1024
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TOWN = ("hot_oam_7cm/kampala:0",)

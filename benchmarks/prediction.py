@@ -12,12 +12,12 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from benchmarks.imagery import OVERLAP, shipped_facts, tile_stride
+from benchmarks.imagery import CELL_PX, OVERLAP, shipped_facts
 from building_segmenter import engine, tasks
 from building_segmenter.progress import Progress, SilentSink
 from building_segmenter.rasters.grid import Axis, ModelGrid, model_grid
 from building_segmenter.rasters.source import pixel_on_ground
-from building_segmenter.rasters.tiles import tile_starts
+from building_segmenter.rasters.tiles import tile_axis
 
 Extent = tuple[float, float, float, float]
 
@@ -83,4 +83,4 @@ def grid_of(image: Path) -> ModelGrid:
 def starts_along(axis: Axis) -> list[int]:
     """Return where tiles of the shipped model begin along an axis of such a grid."""
     facts = shipped_facts()
-    return tile_starts(axis.size, facts.tile_size, tile_stride(facts), axis.index)
+    return tile_axis(axis.size, facts.tile_size, OVERLAP, axis.index, None, CELL_PX).starts

@@ -10,7 +10,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from benchmarks.imagery import DATA, make_raster, mosaic, shipped_facts
+from benchmarks.imagery import CELL_PX, DATA, make_raster, mosaic, shipped_facts
 from benchmarks.prediction import Prediction, grid_of, predicted, starts_along
 from benchmarks.tables import table
 
@@ -93,11 +93,13 @@ def _under_same_tiles(image: Path, half: Path, whole: Prediction) -> Mask:
     alike = np.ones(whole.mask.shape, np.bool_)
     for axis, (name, first) in enumerate((("rows", row), ("columns", column))):
         of_whole, of_half = getattr(grids[0], name), getattr(grids[1], name)
+        last = first + of_half.size
         ours = {start + first for start in starts_along(of_half)}
-        seen = {start for start in starts_along(of_whole) if start < first + of_half.size and start + size > first}
+        seen = {start for start in starts_along(of_whole) if start < last and start + size > first}
         for start in ours ^ seen:
             line = [slice(None), slice(None)]
-            line[axis] = slice(max(start, 0), start + size)
+            # Pixels beside a tile are interpolated with its cells.
+            line[axis] = slice(max(start - CELL_PX // 2, 0), start + size + CELL_PX // 2)
             alike[tuple(line)] = False
     return alike
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from building_segmenter.errors import InvalidParameterError, ModelError
-from building_segmenter.inference.network import Network, file_digest, keras_network
+from building_segmenter.inference.network import Network, coarse_network, file_digest
 from building_segmenter.inference.tiling import USUAL_OVERLAP
 from building_segmenter.networks import safety
 from building_segmenter.networks.facts import ModelFacts
@@ -60,7 +60,7 @@ def model_of(options: SegmentationTask, dtypes: Sequence[str], log: Callable[[st
     if suffix == ".keras" and has_facts(source):
         refuse_stated(stated_in(options), source)
         facts = read_facts(source)
-        return PredictionModel(facts, keras_network(source, facts), _overlap(options, None))
+        return PredictionModel(facts, coarse_network(source, facts), _overlap(options, None))
     found = _from_elsewhere(options, source, suffix)
     log(found.told)
     content = f"elsewhere {file_digest(source)} {stated_in(options)}"

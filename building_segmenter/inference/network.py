@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,10 @@ class Network:
             of the file that the network comes from (`file_digest`) and all else that `build` depends on, such as the
             size of a tile; not versions of programs, nor devices, which the runtime adds.
         build: Returns an `openvino.Model`, given a `openvino.Core`: one input, float32 (1, tile, tile, bands), in the
-            values of images that the model knows, and one output, float32 (1, tile, tile, channels), of
-            probabilities. A network that has its channels first, or other values, gets them by layers of its own, as
+            values of images that the model knows, and one output: float32 (1, tile, tile, channels) of
+            probabilities, or, f times as coarse, (1, tile / f, tile / f, channels) of the logits that interpolation
+            between the centres of such cells and the model's activation make probabilities of. A network that has
+            its channels first, or other values, gets them by layers of its own, as
             `openvino.preprocess.PrePostProcessor` puts before and after it. What it raises goes to the user. Parts of
             a detector have shapes of their own.
     """
@@ -51,16 +53,29 @@ def keras_network(path: str | os.PathLike[str], facts: ModelFacts) -> Network:
 
     Building raises what `networks.model_file.load_model` does.
     """
+    return _of_keras(path, facts, "whole")
 
+
+def coarse_network(path: str | os.PathLike[str], facts: ModelFacts) -> Network:
+    """Return the same network without the upsampling and activation at its end (`networks.ending`), if it has them.
+
+    Building raises what `networks.model_file.load_model` does.
+    """
+    return _of_keras(path, facts, "coarse")
+
+
+def _of_keras(path: str | os.PathLike[str], facts: ModelFacts, part: Literal["whole", "coarse"]) -> Network:
     def build(core: Any) -> Any:
         # Keras takes longer to start than all else, and a network from the cache does without it.
         from building_segmenter.inference.from_keras import as_openvino
+        from building_segmenter.networks.ending import before_upsampling
         from building_segmenter.networks.model_file import load_model
 
         model, _ = load_model(path)
-        return as_openvino(core, model, 1, facts.tile_size, facts.tile_size, len(facts.bands))
+        network = before_upsampling(model) if part == "coarse" else model
+        return as_openvino(core, network, 1, facts.tile_size, facts.tile_size, len(facts.bands))
 
-    return Network(f"keras {file_digest(path)} {facts.tile_size} px {len(facts.bands)} bands", build)
+    return Network(f"keras {file_digest(path)} {part} {facts.tile_size} px {len(facts.bands)} bands", build)
 
 
 def fed_bytes(network: Network) -> Network:
@@ -81,7 +96,7 @@ def fed_bytes(network: Network) -> Network:
 
 
 def giving_planes(network: Network) -> Network:
-    """Return the same network with its channels first in what it gives, float32 (1, channels, tile, tile).
+    """Return the same network with its channels first in what it gives, float32 (1, channels, rows, columns).
 
     That is how OpenVINO computes, and how planes are worked on fastest.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +58,13 @@ class Imagery:
     area: PixelPolygons | None
 
     def tiles(
-        self, rows: Iterable[Sequence[Window]], check: Callable[[], None]
+        self, rows: Iterable[Sequence[Window]], reach: int, check: Callable[[], None]
     ) -> Generator[Pixels | BuildingSegmenterError | None, None, None]:
         """Yield what was read for each tile, in order, while those after it are read in threads.
 
         Args:
             rows: The tiles, row by row.
+            reach: How many pixels beyond its own a tile is wanted for.
             check: Called while waiting; stops the work by raising.
 
         Yields:
@@ -70,18 +72,19 @@ class Imagery:
             tile's turn comes.
         """
         together = [row[first : first + _TOGETHER] for row in rows for first in range(0, len(row), _TOGETHER)]
-        with closing(in_order(self._read, together, self.rasters.size, self.rasters.size + 1, check)) as groups:
+        read = partial(self._read, reach=reach)
+        with closing(in_order(read, together, self.rasters.size, self.rasters.size + 1, check)) as groups:
             for group in groups:
                 yield from group
 
-    def _read(self, windows: Sequence[Window]) -> list[Pixels | BuildingSegmenterError | None]:
+    def _read(self, windows: Sequence[Window], reach: int) -> list[Pixels | BuildingSegmenterError | None]:
         # Where pixels are resampled, those of a larger window may differ by rounding, and some may not be wanted.
         if self.area is None and self.grid.columns.factor == 1 and self.grid.rows.factor == 1:
             try:
                 return self._read_at_once(windows)
             except RasterioError:
                 pass  # Tile by tile, then, to tell where.
-        return [self._read_one(window) for window in windows]
+        return [self._read_one(window, reach) for window in windows]
 
     def _read_at_once(self, windows: Sequence[Window]) -> list[Pixels | BuildingSegmenterError | None]:
         left, top, _, height = windows[0]
@@ -94,20 +97,23 @@ class Imagery:
             tiles.append(Pixels(window, image[:, columns], here, here) if here.any() else None)
         return tiles
 
-    def _read_one(self, window: Window) -> Pixels | BuildingSegmenterError | None:
+    def _read_one(self, window: Window, reach: int) -> Pixels | BuildingSegmenterError | None:
         wanted: _Bools | None = None
         if self.area is not None:
-            indices = self.area.in_window(window)
-            if len(indices) == 0:
+            around = window[0] - reach, window[1] - reach, window[2] + 2 * reach, window[3] + 2 * reach
+            indices = self.area.in_window(around)
+            near = self.area.burn(around, indices, np.ones(len(indices), np.int32)) > 0
+            if not near.any():
                 return None
-            wanted = self.area.burn(window, indices, np.ones(len(indices), np.int32)) > 0
+            wanted = near[reach : reach + window[3], reach : reach + window[2]]
         try:
             with told_where(self.rasters.first.name, self.grid, window):
                 image, valid = self._pixels(window)
         except BuildingSegmenterError as error:
             return error
         known = valid if wanted is None else valid & wanted
-        return Pixels(window, image, valid, known) if known.any() else None
+        is_needed = valid.any() if reach else known.any()
+        return Pixels(window, image, valid, known) if is_needed else None
 
     def _pixels(self, window: Window) -> tuple[NDArray[np.generic], _Bools]:
         with self.rasters.one() as dataset:

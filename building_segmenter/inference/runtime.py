@@ -85,11 +85,14 @@ class CompiledNetwork:
 
     Attributes:
         requests: How many.
+        taken: Shape of its input.
+        given: Shapes of its outputs.
     """
 
     def __init__(self, compiled: Any) -> None:
         self.requests = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        self._given = [tuple(output.shape) for output in compiled.outputs]
+        self.taken = tuple(compiled.input().shape)
+        self.given = [tuple(output.shape) for output in compiled.outputs]
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.requests):
             self._idle.put(compiled.create_infer_request())
@@ -105,7 +108,7 @@ class CompiledNetwork:
         request = self._idle.get()
         # The request reads and writes here, so these have to live until it has ended.
         batch = np.ascontiguousarray(batch)
-        outputs = [np.empty(shape, np.float32) for shape in self._given]
+        outputs = [np.empty(shape, np.float32) for shape in self.given]
         try:
             request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
             for number, output in enumerate(outputs):
@@ -138,6 +141,7 @@ class TilePredictor:
     Attributes:
         runtime: What runs it.
         requests: How many tiles are predicted side by side.
+        factor: How many times as coarse as a tile is what the network gives for it.
 
     Raises:
         InvalidParameterError: There is no such device, or it does not have the arithmetic of `precision`.
@@ -157,11 +161,12 @@ class TilePredictor:
         self._turns = TURNS[augment]
         self._network = self.runtime.compiled(giving_planes(network))
         self.requests = self._network.requests
+        self.factor: int = self._network.taken[1] // self._network.given[0][2]
 
     def predict(self, tile: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the probabilities (height, width, channels) of a tile (height, width, bands).
+        """Return what the network gives (rows, columns, channels) for a tile (height, width, bands).
 
-        In memory they lie channel by channel.
+        Probabilities of its pixels, or logits of cells where `factor` is not 1. In memory they lie channel by channel.
 
         To be called from several threads at a time, by which the processor is kept busy: as many tiles as there are
         `requests` are predicted side by side, and further callers wait.
@@ -173,5 +178,5 @@ class TilePredictor:
 
     def _predict_once(self, tile: NDArray[Any]) -> NDArray[np.float32]:
         (planes,) = self._network.run(tile[np.newaxis])
-        probability: NDArray[np.float32] = planes[0].transpose(1, 2, 0)
-        return probability
+        given: NDArray[np.float32] = planes[0].transpose(1, 2, 0)
+        return given

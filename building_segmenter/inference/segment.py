@@ -2,8 +2,8 @@
 
 Tiles are read and predicted in threads, some ahead of the one that is wanted next. They are blended in their order,
 so that neither threads nor their timing change a byte: from north to south, a row's tiles along the row, then into
-the rows above; rows that no later tile touches are written while later tiles are predicted. Memory is that of two
-rows of tiles and of the tiles under way.
+the rows above (`blending`); rows that no later tile touches become stored values (`ending`) and are written while
+later tiles are predicted. Memory is that of two rows of tiles and of the tiles under way.
 
 Finished rows are also kept beside the output (`finished`). A run that goes on predicts what lies below them: as with
 an extent, no byte of it depends on what lies above.
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from building_segmenter import scratch
 from building_segmenter.inference.blending import Sheet
+from building_segmenter.inference.ending import Ending, OfLogits, OfProbabilities
 from building_segmenter.inference.finished import FinishedBlocks
 from building_segmenter.inference.models import model_of
 from building_segmenter.inference.network import fed_bytes
@@ -42,7 +43,7 @@ from building_segmenter.tasks import SegmentationTask, SegmentRaster
 Floats = NDArray[np.float32]
 
 _Tile = tuple[Floats, NDArray[np.bool_]]
-"""A tile's probabilities (height, width, channels), and where it is valid."""
+"""What the network gave for a tile (rows, columns, channels), and which of the image's pixels in it count."""
 
 _PREPARED = 0.05
 """Share of the work when the first tile is read."""
@@ -165,23 +166,23 @@ def _all_rows(
 
 def _stored_rows(job: _Job, bands: int, progress: Progress) -> Generator[NDArray[np.uint8], None, None]:
     """Yield finished rows from top to bottom as they are stored, (bands, rows, width), of the last channels."""
-    tiled = job.tiled
-    left, top, width, height = tiled.window
-    columns, rows = tiled.axes()
-    ends = [min(max(start, top), top + height) for start in rows.starts[1:]] + [top + height]
-    # The sheet holds the rows under the present row of tiles; what lies above the next one is finished.
-    sheet = Sheet(len(tiled.facts.channels), tiled.tile_shape[0], width, bands)
+    tiled, ending = job.tiled, job.ending(bands)
+    columns, rows = tiled.axes(ending.factor)
+    sheet = Sheet(len(tiled.facts.channels), rows, columns, ending)
+    done = rows.first
     results = tile_results(tiled, columns, rows, job.predict, job.predictor.requests, progress)
     with closing(results) as tiles:
-        for number, (start, down) in enumerate(zip(rows.starts, rows.weights, strict=True)):
-            for column, across in zip(columns.starts, columns.weights, strict=True):
+        for row in range(len(rows.cells)):
+            for column in range(len(columns.cells)):
                 if (tile := next(tiles)) is not None:
-                    sheet.add(*tile, column - left, down, across)
-            first, last = max(start, top), ends[number]
-            if last > first:
-                yield sheet.stored(first - start, last - start)
-            if number + 1 < len(rows.starts):
-                sheet.scroll(rows.starts[number + 1] - start)
+                    sheet.add(*tile, row, column)
+            is_last = row + 1 == len(rows.cells)
+            finished = rows.first + rows.count if is_last else rows.finished(rows.cells[row + 1])
+            if finished > done:
+                yield sheet.stored(done, finished)
+                done = finished
+            if not is_last:
+                sheet.scroll_to(row + 1)
 
 
 def _bands_of(facts: ModelFacts) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -200,6 +201,14 @@ class _Job:
 
     tiled: TiledImage
     predictor: TilePredictor
+
+    def ending(self, bands: int) -> Ending:
+        """Return what becomes of blended tiles where the last channels, so many, are stored."""
+        facts, factor = self.tiled.facts, self.predictor.factor
+        dropped = len(facts.channels) - bands
+        if factor == 1:
+            return OfProbabilities(dropped)
+        return OfLogits(factor, dropped, shared=facts.is_multiclass)
 
     def predict(self, read: Pixels) -> _Tile:
         """Predict a tile that was read; called from several threads."""

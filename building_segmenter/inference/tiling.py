@@ -24,7 +24,7 @@ from building_segmenter.progress import Progress
 from building_segmenter.rasters.grid import ModelGrid, model_grid
 from building_segmenter.rasters.overlay import Window, area_on_grid, extent_on_grid
 from building_segmenter.rasters.source import RasterPool, image_bands, pixel_on_ground
-from building_segmenter.rasters.tiles import blend_weights, tile_starts
+from building_segmenter.rasters.tiles import TileAxis, tile_axis
 from building_segmenter.resume import input_state
 from building_segmenter.tasks import PredictionTask, SegmentationTask
 
@@ -37,14 +37,6 @@ _NOT_PART_OF_THE_WORK = ("output", "resume", "threads")
 
 _AHEAD = 16
 """Tiles that are kept ready beyond those being predicted: what is done while a row is written."""
-
-
-@dataclass(frozen=True)
-class TileAxis:
-    """Tiles along one axis of a window: where they begin, and their weights in blending. Only those that touch it."""
-
-    starts: list[int]
-    weights: list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -80,30 +72,28 @@ class TiledImage:
         """Side of a tile in model pixels."""
         return self.facts.tile_size
 
-    @property
-    def tile_shape(self) -> tuple[int, int]:
-        """Height and width of what is read for a tile: less where the image is smaller."""
-        return min(self.tile, self.grid.height), min(self.tile, self.grid.width)
-
-    def axes(self) -> tuple[TileAxis, TileAxis]:
-        """Return the tiles from left to right, and from top to bottom."""
+    def axes(self, factor: int = 1) -> tuple[TileAxis, TileAxis]:
+        """Return the tiles from left to right, and from top to bottom, that are blended in cells of `factor` pixels."""
         left, top, width, height = self.window
-        columns = self._axis(self.grid.width, self.grid.columns.index, left, width)
-        return columns, self._axis(self.grid.height, self.grid.rows.index, top, height)
+        columns, rows = self.grid.columns, self.grid.rows
+        return (
+            tile_axis(self.grid.width, self.tile, self.overlap, columns.index, (left, width), factor),
+            tile_axis(self.grid.height, self.tile, self.overlap, rows.index, (top, height), factor),
+        )
 
     def taken(self, read: Pixels) -> NDArray[Any]:
-        """Return a tile (tile, tile, bands) as the model takes it; what is not valid is 0."""
+        """Return a tile (tile, tile, bands) as the model takes it; what is not valid is 0.
+
+        What the image lacks of it, where it is smaller or ends within a cell, is mirrored.
+        """
         image = read.image
         if not read.valid.all():
             image = np.where(read.valid[..., None], image, image.dtype.type(0))
-        return _reflected(self.radiometry(image), self.tile)
-
-    def _axis(self, size: int, index: int, first: int, count: int) -> TileAxis:
-        stride = max(1, round(self.tile * (1.0 - self.overlap)))
-        starts = tile_starts(size, self.tile, stride, index)
-        weights = blend_weights(size, self.tile, starts)
-        touching = [i for i, start in enumerate(starts) if start < first + count and start + self.tile > first]
-        return TileAxis([starts[i] for i in touching], [weights[i] for i in touching])
+        column, row, width, height = read.window
+        down = _missing(row, height, self.grid.height, self.tile)
+        across = _missing(column, width, self.grid.width, self.tile)
+        image = self.radiometry(image)
+        return np.pad(image, (down, across, (0, 0)), mode="symmetric") if any((*down, *across)) else image
 
 
 def tiled_image(
@@ -181,9 +171,10 @@ def tile_results(
     Raises:
         BuildingSegmenterError: A tile cannot be read, when its turn comes.
     """
-    height, width = tiled.tile_shape
-    windows = [[(column, row, width, height) for column in columns.starts] for row in rows.starts]
-    count = len(rows.starts) * len(columns.starts)
+    across = [columns.pixels(number) for number in range(len(columns.cells))]
+    down = [rows.pixels(number) for number in range(len(rows.cells))]
+    windows = [[(left, top, width, height) for left, width in across] for top, height in down]
+    count = len(across) * len(down)
 
     def result_of(read: Pixels | BuildingSegmenterError | None) -> Result | None:
         if isinstance(read, BuildingSegmenterError):
@@ -191,7 +182,7 @@ def tile_results(
         return None if read is None else work(read)
 
     with (
-        closing(tiled.imagery.tiles(windows, progress.check)) as read,
+        closing(tiled.imagery.tiles(windows, rows.reach, progress.check)) as read,
         closing(in_order(result_of, read, requests, 2 * requests + _AHEAD, progress.check)) as results,
     ):
         for number, result in enumerate(results):
@@ -199,9 +190,7 @@ def tile_results(
             yield result
 
 
-def _reflected(image: NDArray[Any], tile: int) -> NDArray[Any]:
-    """Return an image filled up to a tile by mirroring, where it is smaller."""
-    margins = [(0, tile - image.shape[0]), (0, tile - image.shape[1]), (0, 0)]
-    if not any(after for _, after in margins):
-        return image
-    return np.pad(image, margins, mode="symmetric")
+def _missing(first: int, count: int, size: int, tile: int) -> tuple[int, int]:
+    """Return what a tile lacks of pixels before and after those of the image that it holds, along an axis."""
+    before = tile - count if first == 0 and count < size else 0
+    return before, tile - count - before

@@ -36,7 +36,11 @@ def quantized(
     """
     scaled = np.multiply(probability, np.float32(FULL), out=probability if overwrite else None)
     scaled += np.float32(0.5)
-    stored = np.clip(scaled, 0, FULL, out=scaled).astype(np.uint8)
+    return marked(np.clip(scaled, 0, FULL, out=scaled).astype(np.uint8), valid)
+
+
+def marked(stored: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return stored values (..., rows, columns) with 255 where they are not valid (rows, columns); overwritten."""
     if not valid.all():
         stored[..., ~valid] = NODATA
     return stored

@@ -23,7 +23,7 @@ from building_segmenter.inference.segment import segment_raster
 from building_segmenter.progress import Progress
 
 GSD = 0.15
-TILE, ONE_TILE, REACH = 64, 576, 4
+TILE, ONE_TILE, REACH, CELL = 64, 576, 4, 4
 ROOM = 190
 """Side of a building's part of an image."""
 FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -33,8 +33,9 @@ FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck
 def models(tmp_path_factory, bright_model):
     """Models by name: `bright` tells by a pixel alone, `blurred` by the mean of those within 4 px.
 
-    What a tile does not show is black to `blurred`, so that it is wrong along the edges of tiles. `whole` and
-    `blurred whole` are the same with tiles larger than any image here.
+    What a tile does not show is black to `blurred`, so that it is wrong along the edges of tiles. `coarse` gives logits
+    of cells of 4 pixels, by their mean, and `coarse blurred` by that of the cells around them, too. `whole` and so on
+    are the same with tiles larger than any image here.
     """
     import keras
 
@@ -43,14 +44,20 @@ def models(tmp_path_factory, bright_model):
     folder = tmp_path_factory.mktemp("seams")
     _, facts = load_model(bright_model)
     made = {}
-    for name, kernel, tile in (
-        ("bright", 1, TILE),
-        ("whole", 1, ONE_TILE),
-        ("blurred", 2 * REACH + 1, TILE),
-        ("blurred whole", 2 * REACH + 1, ONE_TILE),
+    for name, kernel, cell, tile in (
+        ("bright", 1, 1, TILE),
+        ("whole", 1, 1, ONE_TILE),
+        ("blurred", 2 * REACH + 1, 1, TILE),
+        ("blurred whole", 2 * REACH + 1, 1, ONE_TILE),
+        ("coarse", CELL, CELL, TILE),
+        ("coarse whole", CELL, CELL, ONE_TILE),
+        ("coarse blurred", 3 * CELL, CELL, TILE),
     ):
         inputs = keras.Input((None, None, 3))
-        model = keras.Model(inputs, keras.layers.Conv2D(1, kernel, padding="same", activation="sigmoid")(inputs))
+        logits = keras.layers.Conv2D(1, kernel, strides=cell, padding="same")(inputs)
+        if cell > 1:
+            logits = keras.layers.UpSampling2D(cell, interpolation="bilinear")(logits)
+        model = keras.Model(inputs, keras.layers.Activation("sigmoid")(logits))
         mean = np.full((kernel, kernel, 3, 1), 0.05 / 3 / kernel**2, np.float32)
         model.set_weights([mean, np.array([-7.0], np.float32)])
         made[name] = str(folder / f"{name}.keras")
@@ -102,6 +109,19 @@ def test_weights_sum_to_one_for_any_size_overlap_and_place(segment, write_image,
     image = noise(*size)
     _, found = segment(write_image(image, transform=place(*first)), overlap=overlap)
     assert away(found, answer(image.mean(axis=-1))) <= 1
+
+
+@FEW
+@given(
+    size=st.tuples(st.integers(1, 230), st.integers(1, 230)),
+    overlap=st.floats(0.0, 0.75),
+    first=st.tuples(st.integers(0, 250), st.integers(0, 250)),
+)
+def test_tiles_of_logits_end_as_one_large_tile_does(segment, write_image, size, overlap, first):
+    # A raster of one tile has cells from its first pixel on.
+    path = write_image(noise(*size), transform=place(*(CELL * cells for cells in first)))
+    _, found = segment(path, "coarse", overlap=overlap)
+    assert away(found, segment(path, "coarse whole")[1]) <= 1
 
 
 @st.composite
@@ -193,16 +213,32 @@ def test_footprints_are_those_of_one_tile(models, write_image, flat_scene, tmp_p
         assert shapely.hausdorff_distance(tiled, whole) < 0.01
 
 
-def test_blocks_of_rows_give_the_bytes_of_the_whole(segment, write_image):
+@pytest.mark.parametrize("model", ["blurred", "coarse blurred"])
+def test_blocks_of_rows_give_the_bytes_of_the_whole(segment, write_image, model):
     path = write_image(noise(200, 150), transform=place(7, 11))
-    _, whole = segment(path, "blurred")
+    _, whole = segment(path, model)
     with rasterio.open(path) as dataset:
         left, _, right, top = dataset.bounds
     parts = [
-        segment(path, "blurred", extent=(left, top - GSD * below, right, top - GSD * above))[1]
+        segment(path, model, extent=(left, top - GSD * below, right, top - GSD * above))[1]
         for above, below in pairwise((0, 1, 47, 48, 112, 199, 200))
     ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("model", ["blurred", "coarse blurred"])
+def test_an_area_gets_the_bytes_of_the_whole(segment, write_image, tmp_path, model):
+    path = write_image(noise(200, 150), transform=place(7, 11))
+    _, whole = segment(path, model)
+    with rasterio.open(path) as dataset:
+        # Its edges lie by lines of cells and of tiles, from which pixels need what is beyond.
+        corners = [dataset.transform @ (column, row) for column in (41, 44, 85, 93) for row in (84, 85, 133, 136)]
+        crs = dataset.crs
+    squares = [shapely.Point(*corner).buffer(1.4 * GSD) for corner in corners]
+    geopandas.GeoDataFrame(geometry=squares, crs=crs).to_file(tmp_path / "area.gpkg")
+    _, found = segment(path, model, area=str(tmp_path / "area.gpkg"))
+    assert 0 < (found != 255).sum() < 200
+    np.testing.assert_array_equal(found[found != 255], whole[found != 255])
 
 
 @settings(FEW, max_examples=2)
@@ -212,9 +248,12 @@ def test_blocks_of_rows_give_the_bytes_of_the_whole(segment, write_image):
     upright=st.booleans(),
     first=st.integers(0, 100),
 )
+@pytest.mark.parametrize("model", ["blurred", "coarse blurred"])
 @example(gsd=GSD, share=0.51, upright=True, first=3)
 @example(gsd=GSD / 2, share=0.501, upright=True, first=0)
-def test_halves_and_their_mosaic_agree_with_the_whole(segment, write_image, tmp_path, gsd, share, upright, first):
+def test_halves_and_their_mosaic_agree_with_the_whole(
+    segment, write_image, tmp_path, model, gsd, share, upright, first
+):
     side = round(240 * GSD / gsd)
     whole_path = write_image(noise(side, side), "whole.tif", transform=place(first, first, gsd))
     middle = round(side * share)
@@ -222,21 +261,23 @@ def test_halves_and_their_mosaic_agree_with_the_whole(segment, write_image, tmp_
     if not upright:
         windows = (Window(0, 0, side, middle), Window(0, middle, side, side - middle))
     halves = [_cut(Path(whole_path), tmp_path / f"{k}.tif", window) for k, window in enumerate(windows)]
-    _, whole = segment(whole_path, "blurred")
-    _, together = segment(_as_vrt(Path(whole_path), halves, windows), "blurred")
+    _, whole = segment(whole_path, model)
+    _, together = segment(_as_vrt(Path(whole_path), halves, windows), model)
     np.testing.assert_array_equal(together, whole)
-    with rasterio.open(tmp_path / "blurred.tif") as dataset:
+    with rasterio.open(tmp_path / f"{model}.tif") as dataset:
         whole_place = dataset.transform
     for half in halves:
-        _, found = segment(half, "blurred")
-        with rasterio.open(tmp_path / "blurred.tif") as dataset:
+        _, found = segment(half, model)
+        with rasterio.open(tmp_path / f"{model}.tif") as dataset:
             left, top = ~whole_place @ (dataset.transform.c, dataset.transform.f)
         column, row = round(left), round(top)
         assert [column, row] == pytest.approx([left, top], abs=1e-3)
         same = whole[row : row + found.shape[0], column : column + found.shape[1]]
-        # In the last tile before the cut the half does not see what the whole sees.
-        cut = [slice(TILE if row else 0, None if row or upright else -TILE)]
-        cut += [slice(TILE if column else 0, None if column or not upright else -TILE)]
+        # In the last tile before the cut the half does not see what the whole sees; nor do pixels that are
+        # interpolated with its cells.
+        unlike = TILE + CELL // 2
+        cut = [slice(unlike if row else 0, None if row or upright else -unlike)]
+        cut += [slice(unlike if column else 0, None if column or not upright else -unlike)]
         np.testing.assert_array_equal(found[tuple(cut)], same[tuple(cut)])
 
 

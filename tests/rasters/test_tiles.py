@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from building_segmenter.rasters.tiles import blend_weights, tile_starts
+from building_segmenter.rasters.tiles import blend_weights, tile_axis, tile_starts
 
 sizes = st.integers(1, 3000)
 tiles = st.sampled_from([16, 64, 128, 512])
@@ -70,3 +70,45 @@ def test_no_pixel_is_seen_twice_beyond_the_overlap_but_at_the_ends(size, tile, s
     assert (steps[1:-1] == stride).all()
     assert (steps <= stride).all()
     assert len(steps) <= -(-max(size - tile, 0) // stride) + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "index", "starts", "pixels"),
+    [
+        (1000, 0, [0, 384, 488], (488, 512)),
+        (1001, 0, [0, 384, 492], (492, 509)),
+        (1000, 101, [-1, 283, 491], (491, 509)),
+        (513, 3, [-3, 1], (1, 512)),
+        (300, 0, [0], (0, 300)),
+    ],
+)
+def test_tiles_of_cells_begin_on_lines_of_cells(size, index, starts, pixels):
+    axis = tile_axis(size, 512, 0.25, index, None, 4)
+    assert axis.starts == starts
+    assert all((start + index) % 4 == 0 for start in starts)
+    assert axis.pixels(len(starts) - 1) == pixels
+    assert axis.pixels(0) == (0, min(512 + starts[0], size))
+
+
+@given(st.integers(1, 300), st.integers(-100, 100), st.sampled_from([1, 2, 4, 8]), st.data())
+def test_a_run_gets_the_tiles_of_all_cells_that_its_pixels_need(size, index, factor, data):
+    index = index if size > 64 else 0
+    first = data.draw(st.integers(0, size - 1))
+    run = first, data.draw(st.integers(1, size - first))
+    whole, part = tile_axis(size, 64, 0.25, index, None, factor), tile_axis(size, 64, 0.25, index, run, factor)
+    low, high = part.needed(*run)
+    assert set(part.cells) == {cell for cell in whole.cells if cell < high and cell + 64 // factor > low}
+    # A pixel lies between the centres of the two cells that it needs.
+    for pixel in (run[0], run[0] + run[1] - 1):
+        before, behind = part.needed(pixel, 1)
+        centre = (pixel + part.phase + 0.5) / factor
+        assert before + 0.5 <= centre < before + 1.5
+        assert behind == before + (1 if factor == 1 else 2)
+
+
+@given(st.integers(65, 300), st.integers(-100, 100), st.sampled_from([1, 2, 4, 8]))
+def test_pixels_are_finished_that_need_no_cell_of_later_tiles(size, index, factor):
+    axis = tile_axis(size, 64, 0.25, index, None, factor)
+    for cell in axis.cells[1:]:
+        finished = [axis.needed(pixel, 1)[1] <= cell for pixel in range(size)]
+        assert finished == [pixel < axis.finished(cell) for pixel in range(size)]

@@ -15,7 +15,7 @@ from building_segmenter.inference.instances.predictor import Found, InstancePred
 from building_segmenter.inference.places import checked_numbers, told_where
 from building_segmenter.inference.reading import Pixels
 from building_segmenter.inference.runtime import Runtime
-from building_segmenter.inference.tiling import USUAL_OVERLAP, TileAxis, TiledImage, tile_results, tiled_image, told
+from building_segmenter.inference.tiling import USUAL_OVERLAP, TiledImage, tile_results, tiled_image, told
 from building_segmenter.networks.mask_rcnn.model_file import read_mask_rcnn_facts
 from building_segmenter.progress import Progress
 from building_segmenter.rasters.overlay import Window
@@ -86,7 +86,7 @@ class Detection:
             progress: Of the rows from there on.
         """
         columns, rows = self.tiled.axes()
-        rest = TileAxis(rows.starts[first:], rows.weights[first:])
+        rest = rows.from_tile(first)
         results = tile_results(self.tiled, columns, rest, self._detect, self.predictor.requests, progress)
         with closing(results) as tiles:
             for start in rest.starts:
