@@ -1,6 +1,6 @@
 """Time and memory of `segment` by the height of a raster of fixed width: both must not care for it.
 
-usage: python -m benchmarks.heights                                       4,000 px wide, up to 40,000 px high; Linux
+usage: python -m benchmarks.heights                                       as wide as a county tile; Linux
        python -m benchmarks.heights --width 1000 --heights 1000 2000 --rounds 1
 
 Each run is a process of its own, with the shipped model at its native pixel; rounds take turns over all heights. The
@@ -27,7 +27,7 @@ HEADINGS = ("height", "Mpx", "seconds", "before the first tile", "ms/Mpx after i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=4_000, help="pixels")
+    parser.add_argument("--width", type=int, default=20_000, help="pixels")
     parser.add_argument("--heights", type=int, nargs="+", default=HEIGHTS, help="pixels")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each height, of which the median counts")
     parser.add_argument("--threads", type=int, default=2, help="processor threads")

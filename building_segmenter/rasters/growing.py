@@ -77,7 +77,7 @@ class GrowingRaster:
         blocks = in_block_rows(parts)
         for top in range(0, self._plan.height, self._rows):
             height = min(self._rows, self._plan.height - top)
-            with probability_writer(self._strip(top), self._plan.rows(top, height)) as strip:
+            with probability_writer(self._strip(top), self._plan.rows(top, height), passing=True) as strip:
                 for row, (_, values) in zip(range(0, height, BLOCK), blocks, strict=False):
                     write_rows(strip, row, values)
                     if copy is not None:
