@@ -70,6 +70,8 @@ class _Rewriter:
         if self._channels_first and _is_softmax(layer):
             return layers.Softmax(axis=1, name=layer.name)
         config = layer.get_config() | ({"use_bias": True} if layer.name in self._with_bias else {})
+        if isinstance(layer, layers.Rescaling):
+            config |= {key: _one_number(config[key]) for key in ("scale", "offset")}
         if self._channels_first and isinstance(layer, _WITH_FORMAT):
             config["data_format"] = "channels_first"
         if self._channels_first and isinstance(layer, _WITH_AXIS):
@@ -87,6 +89,12 @@ class _Rewriter:
         outputs = [layers.Permute(_CHANNELS_LAST)(output) for output in twin.outputs]
         single = not isinstance(self._model.output, list | tuple)
         return keras.Model(twin.inputs, outputs[0] if single else outputs, name=self._model.name)
+
+
+def _one_number(of_bands: Any) -> Any:
+    """Return one number where all bands have the same: OpenVINO takes a fifth of the time for it."""
+    numbers = np.unique(of_bands)
+    return float(numbers[0]) if len(numbers) == 1 else of_bands
 
 
 def _knows_channels_first(layer: Any) -> bool:

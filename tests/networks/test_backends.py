@@ -96,6 +96,9 @@ def networks():
     yield keras.Model(image, layers.Softmax()(layers.BatchNormalization()(layers.Conv2D(4, 1)(image))))
     soft = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 1)(image)))
     yield keras.Model(image, layers.Activation("softmax")(soft))
+    # Bands with scales of their own, and an offset that they share.
+    scaled = layers.Rescaling([1.0, 2.0, 3.0], [0.5, 0.5, 0.5])(image)
+    yield keras.Model(image, layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(scaled)))
     yield keras.Sequential([layers.Input((None, None, 3)), layers.Conv2D(4, 1), layers.BatchNormalization()])
 
 
