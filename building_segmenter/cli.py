@@ -90,7 +90,9 @@ def _report(error: BuildingSegmenterError) -> int:
 
 
 def _as_lines(result: dict[str, Any]) -> str:
-    return "\n".join(f"{key}: {value}" for key, value in result.items())
+    # Each of many images was told of at its turn; all that is known of them is in the record, and in --json.
+    of_images = ("done", "skipped", "failed") if "images" in result else ()
+    return "\n".join(f"{key}: {len(value) if key in of_images else value}" for key, value in result.items())
 
 
 @main.group()

@@ -204,6 +204,17 @@ def test_the_command_line_takes_many_words_and_fails_if_an_image_does(tiles, tmp
     assert (names(result, "done"), names(result, "failed")) == (["a west.tif"], ["missing.tif"])
 
 
+def test_the_command_line_counts_many_images_that_it_told_of_one_by_one(tiles, tmp_path, bright_model):
+    from building_segmenter.cli import main
+
+    words = ["segment", str(tiles / "*.tif"), str(tmp_path / "out"), "--model", bright_model]
+    ended = CliRunner().invoke(main, words)
+    assert ended.exit_code == 0
+    record = tmp_path / "out" / "images.json"
+    expected = [f"output: {tmp_path / 'out'}", "images: 2", "done: 2", "skipped: 0", "failed: 0", f"record: {record}"]
+    assert ended.stdout.splitlines() == expected
+
+
 class TestMosaic:
     @pytest.mark.parametrize("model", ["bright", "shipped"])
     def test_halves_as_a_folder_or_a_vrt_agree_with_the_whole_to_the_byte(self, segment, tmp_path, model):

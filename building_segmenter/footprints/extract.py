@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from typing import Any
 
 import geopandas
@@ -86,7 +87,8 @@ class _Footprints:
         rule = TraceRule(None, threshold, None, options.min_area, options.min_area, split)
         with probability.reader(progress.check) as dataset:
             frame = frame_of(dataset, self._gsd)
-            tracing = Tracing(dataset, rule, frame, progress, lambda: probability.reader(progress.check))
+            second = partial(probability.reader, progress.check)
+            tracing = Tracing(dataset, rule, frame, progress, second, known_as=options.input)
             schema = schema_of(self._straightened.fields_after(tracing.fields), dataset)
             ground = ground_of(dataset.crs, frame)
             # Tracing waits for regularization, and tells how far both are, unless all features are needed at once.

@@ -83,6 +83,7 @@ class Tracing:
         ground: The ground frame of a raster without CRS.
         progress: Receives warnings.
         second: Opens the same raster once more, for a thread of its own; None: by its name.
+        known_as: What the user knows the raster as, or what it was made of; None: its name.
 
     Attributes:
         fields: Names of the features' fields, in order.
@@ -100,11 +101,13 @@ class Tracing:
         ground: GroundFrame | None,
         progress: Progress,
         second: Callable[[], AbstractContextManager[DatasetReader]] | None = None,
+        known_as: str | None = None,
     ) -> None:
         _check_crs(dataset, ground)
         # Not its own context, which brings one of GDAL that must end in the thread where it began.
         self._second = second or (lambda: closing(rasterio.open(dataset.name)))
         self._dataset, self._rule, self._ground = dataset, rule, ground
+        self._known_as = known_as or dataset.name
         self._measure = ground_measure(dataset, ground)
         self._classes = class_bands_of(dataset) if rule.band is None and rule.value is None else ()
         self.fields = ("class", "class_name") * bool(self._classes) + ("score", "area_m2", "perim_m", "vertices")
@@ -143,8 +146,8 @@ class Tracing:
             parted, pieces = parted + int((members > 1).sum()), pieces + int(members[members > 1].sum())
             yield batch
         if not count:
-            name, least = self._dataset.name, self._rule.min_area
-            progress.warn(f"No polygon was found in {name}: nothing inside is larger than {least:g} m2.")
+            least = self._rule.min_area
+            progress.warn(f"No polygon was found in {self._known_as}: nothing inside is larger than {least:g} m2.")
         if parted:
             progress.log(f"{parted} regions were parted into {pieces} buildings that touch.")
 

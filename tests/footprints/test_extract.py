@@ -198,3 +198,10 @@ def test_a_model_of_several_classes_gives_polygons_of_each(extract, write_image,
     assert (layer["status"] == 0).all()
     assert layer["area_m2"].tolist() == pytest.approx([140 * 140 * 0.15**2] * 2, rel=0.02)
     assert any("each by itself" in line for line in sink.logs)
+
+
+def test_an_image_without_buildings_is_named_as_the_user_did(extract, write_image):
+    path = write_image(np.full((40, 50, 3), 20, np.uint8), "empty ground.tif")
+    layer, result, sink = extract(path)
+    assert (len(layer), result["features"]) == (0, 0)
+    assert sink.warnings == [f"No polygon was found in {path}: nothing inside is larger than 4 m2."]
