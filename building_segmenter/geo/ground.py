@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj.crs import CRS, ProjectedCRS
 from pyproj.crs.coordinate_operation import TransverseMercatorConversion
+from pyproj.enums import TransformDirection
 
 from building_segmenter.errors import InputUnreadableError, MissingCrsError
 
@@ -33,17 +34,16 @@ class GroundFrame:
     Made by `local_frame` or `scaled_frame`.
     """
 
-    _forward: pyproj.Transformer | None
-    _backward: pyproj.Transformer | None
+    _transformer: pyproj.Transformer | None
     _scale: float = 1.0
 
     def to_ground(self, x: Any, y: Any) -> tuple[Array, Array]:
         """Return layer coordinates as ground metres (east, north). Arrays of any equal shape."""
-        return self._moved(self._forward, x, y, self._scale)
+        return self._moved(x, y, TransformDirection.FORWARD, self._scale)
 
     def to_layer(self, x: Any, y: Any) -> tuple[Array, Array]:
         """Return ground metres (east, north) as layer coordinates. Arrays of any equal shape."""
-        return self._moved(self._backward, x, y, 1.0 / self._scale)
+        return self._moved(x, y, TransformDirection.INVERSE, 1.0 / self._scale)
 
     def geometry_to_ground(self, geometry: Any) -> Any:
         """Return geometries (one, or an array) with their x and y in ground metres; Z is dropped."""
@@ -53,12 +53,11 @@ class GroundFrame:
         """Return geometries (one, or an array) with their x and y back in the layer's CRS; Z is dropped."""
         return _transformed(geometry, self.to_layer)
 
-    @staticmethod
-    def _moved(transformer: pyproj.Transformer | None, x: Any, y: Any, scale: float) -> tuple[Array, Array]:
+    def _moved(self, x: Any, y: Any, direction: TransformDirection, scale: float) -> tuple[Array, Array]:
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        if transformer is None:
+        if self._transformer is None:
             return x * scale, y * scale
-        moved_x, moved_y = transformer.transform(x, y)
+        moved_x, moved_y = self._transformer.transform(x, y, direction=direction)
         return np.asarray(moved_x, np.float64), np.asarray(moved_y, np.float64)
 
 
@@ -87,14 +86,12 @@ def local_frame(crs: Any, bounds: Bounds) -> GroundFrame:
         conversion=TransverseMercatorConversion(latitude, longitude, 0.0, 0.0, 1.0),
         geodetic_crs=parsed.geodetic_crs.to_2d(),
     )
-    forward = pyproj.Transformer.from_crs(parsed, plane, always_xy=True)
-    backward = pyproj.Transformer.from_crs(plane, parsed, always_xy=True)
-    return GroundFrame(forward, backward)
+    return GroundFrame(pyproj.Transformer.from_crs(parsed, plane, always_xy=True))
 
 
 def scaled_frame(metres_per_unit: float) -> GroundFrame:
     """Return the ground frame of coordinates that only need a factor, as those of an image without CRS."""
-    return GroundFrame(None, None, metres_per_unit)
+    return GroundFrame(None, metres_per_unit)
 
 
 def frames_by_place(crs: Any, bounds: Array) -> Iterator[tuple[NDArray[np.intp], GroundFrame]]:
