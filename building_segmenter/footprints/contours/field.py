@@ -63,7 +63,7 @@ class Field:
             excess = stored.astype(wide, copy=False) - self.cut
             excess *= self.scale
             excess = excess.astype(np.float32, copy=False)
-        if valid is not None:
+        if valid is not None and not valid.all():
             excess[~valid] = np.nan
         return excess
 

@@ -178,7 +178,8 @@ def row_sums(excess: Excess, within: Indices, outside: Indices, first_row: int, 
     sums where it is left minus those where it is entered.
     """
     data = excess[:, PAD:-PAD]
-    steps = np.rint(data * np.float32(1 / EXCESS_STEP))
+    steps = data * np.float32(1 / EXCESS_STEP)
+    np.rint(steps, out=steps)
     row, column = np.divmod(np.minimum(within, outside), excess.shape[1])
     counted = (row + first_row >= PAD) & (row + first_row < height + PAD) & (column >= PAD)
     sign = np.where(counted & (np.abs(outside - within) == 1), np.sign(outside - within), 0)
@@ -194,7 +195,9 @@ def _sums_to(values: NDArray[Any], row: Indices, column: Indices) -> Floats:
     """Return the sums of rows of whole numbers up to and with a column; faster than running sums of all pixels."""
     height, width = values.shape
     starts, stops = row * width, row * width + column + 1
-    places = np.unique(np.concatenate([np.arange(height) * width, stops[stops < values.size]]))
+    # Rows and vertices ascend by themselves: a stable sort joins the two in a third of the time of `np.unique`.
+    places = np.sort(np.concatenate([np.arange(height) * width, stops[stops < values.size]]), kind="stable")
+    places = places[np.diff(places, prepend=-1) > 0]
     between = np.add.reduceat(values.ravel(), places, dtype=np.float64)
     before = np.concatenate([[0.0], np.cumsum(between)])
     sums: Floats = before[np.searchsorted(places, stops)] - before[np.searchsorted(places, starts)]
