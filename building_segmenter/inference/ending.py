@@ -18,8 +18,10 @@ from building_segmenter.rasters.probability import FULL, marked, quantized
 
 Floats = NDArray[np.float32]
 
-_SURE = np.float32(40.0)
-"""Logits beyond it are stored as 0 or as the full probability; their exponential would leave the range of float32."""
+_SURE, _LARGEST = np.float32(40.0), np.float32(1e37)
+"""Logits beyond the first are stored as 0 or as the full probability, if each is one of its own; exponentials of much
+larger ones would leave the range of float32. Of those that share one, only the differences count: two of them stay in
+that range for logits up to the second."""
 _AT_ONCE = 1 << 18
 """Values that are worked on at a time, few enough for a processor's cache."""
 
@@ -36,12 +38,11 @@ class Ending(ABC):
 
     Args:
         factor: Pixels along a side of a cell.
-        dropped: How many of the first channels are not stored.
-        skipped: How many of the first channels need not even be blended.
+        skipped: How many of the first channels need not be blended.
     """
 
-    def __init__(self, factor: int, dropped: int, skipped: int) -> None:
-        self.factor, self.dropped, self.skipped = factor, dropped, skipped
+    def __init__(self, factor: int, skipped: int) -> None:
+        self.factor, self.skipped = factor, skipped
 
     @abstractmethod
     def stored(self, cells: Floats, down: Run, across: Run, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -60,11 +61,11 @@ class OfProbabilities(Ending):
     """Cells are pixels, and hold probabilities.
 
     Args:
-        dropped: See `Ending`.
+        dropped: How many of the first channels are not stored.
     """
 
     def __init__(self, dropped: int) -> None:
-        super().__init__(1, dropped, dropped)
+        super().__init__(1, dropped)
 
     def stored(self, cells: Floats, down: Run, across: Run, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """See `Ending`."""
@@ -76,21 +77,22 @@ class OfLogits(Ending):
 
     Args:
         factor: See `Ending`.
-        dropped: See there.
+        dropped: How many of the first channels are not stored.
         shared: The channels share one probability (softmax); otherwise each has its own (sigmoid).
     """
 
     def __init__(self, factor: int, dropped: int, *, shared: bool) -> None:
-        super().__init__(factor, dropped, 0)
-        self._shared = shared
+        super().__init__(factor, 0)
+        self._dropped, self._shared = dropped, shared
 
     def stored(self, cells: Floats, down: Run, across: Run, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """See `Ending`."""
-        sure = np.clip(cells, -_SURE, _SURE)
-        wide = np.empty((*sure.shape[:2], across.length), np.float32)
-        for plane, target in zip(sure, wide, strict=True):
+        most = _LARGEST if self._shared else _SURE
+        clipped = np.clip(cells, -most, most)
+        wide = np.empty((*clipped.shape[:2], across.length), np.float32)
+        for plane, target in zip(clipped, wide, strict=True):
             interpolate_rows(plane.T, target.T, across.first, self.factor)
-        stored = np.empty((len(cells) - self.dropped, down.length, across.length), np.uint8)
+        stored = np.empty((len(cells) - self._dropped, down.length, across.length), np.uint8)
         at_once = max(1, _AT_ONCE // wide[:, 0].size)
         for first in range(0, down.length, at_once):
             logits = np.empty((len(cells), min(at_once, down.length - first), across.length), np.float32)
@@ -108,10 +110,10 @@ class OfLogits(Ending):
             logits -= logits.max(axis=0)
             shares = np.exp(logits, out=logits)
             full = np.float32(FULL) / shares.sum(axis=0)
-            scaled = shares[self.dropped :]
+            scaled = shares[self._dropped :]
             scaled *= full
         else:
-            kept = logits[self.dropped :]
+            kept = logits[self._dropped :]
             odds = np.exp(np.negative(kept, out=kept), out=kept)
             odds += np.float32(1.0)
             scaled = np.divide(np.float32(FULL), odds, out=odds)

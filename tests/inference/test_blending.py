@@ -127,6 +127,13 @@ def test_logits_of_any_size_end_at_the_scales_ends(shared):
     assert (stored[1] == 254).all()
 
 
+def test_of_large_logits_that_share_a_probability_the_difference_counts():
+    cells = np.full((2, 3, 3), 60, np.float32) - np.array([0, 15], np.float32)[:, None, None]
+    stored = OfLogits(2, 0, shared=True).stored(cells, Run(1, 4), Run(1, 4), np.ones((4, 4), bool))
+    assert (stored[0] == 254).all()
+    assert (stored[1] == 0).all()
+
+
 def test_a_pixel_that_no_tile_knows_is_nodata():
     rows, columns = tile_axis(40, TILE, OVERLAP, 0, None, 4), tile_axis(16, TILE, OVERLAP, 0, None, 4)
     sheet = Sheet(1, rows, columns, OfLogits(4, 0, shared=False))
