@@ -102,6 +102,8 @@ class Imagery:
         if self.area is not None:
             around = window[0] - reach, window[1] - reach, window[2] + 2 * reach, window[3] + 2 * reach
             indices = self.area.in_window(around)
+            if len(indices) == 0:
+                return None
             near = self.area.burn(around, indices, np.ones(len(indices), np.int32)) > 0
             if not near.any():
                 return None

@@ -81,7 +81,7 @@ class TileAxis:
     @property
     def starts(self) -> list[int]:
         """First pixel of each tile; the first may be negative, by less than a cell."""
-        return [cell * self.factor - self.phase for cell in self.cells]
+        return [self._start(cell) for cell in self.cells]
 
     @property
     def reach(self) -> int:
@@ -100,7 +100,7 @@ class TileAxis:
 
     def pixels(self, number: int) -> tuple[int, int]:
         """Return the first pixel and the count of those of the raster that a tile holds."""
-        start = self.starts[number]
+        start = self._start(self.cells[number])
         first = max(start, 0)
         return first, min(start + self.tile, self.size) - first
 
@@ -119,8 +119,11 @@ class TileAxis:
 
     def finished(self, cell: int) -> int:
         """Return the first pixel of the run that takes a cell or one after it; the end of the run if none does."""
-        before = cell * self.factor - self.phase - self.factor // 2
+        before = self._start(cell) - self.factor // 2
         return min(max(before, self.first), self.first + self.count)
+
+    def _start(self, cell: int) -> int:
+        return cell * self.factor - self.phase
 
     def _cell_before(self, pixel: int) -> int:
         """Return the last cell whose centre is not after that of a pixel."""
