@@ -35,6 +35,7 @@ class Sheet:
         height = rows.tile_cells + self._above
         self._sums = np.zeros((channels - ending.skipped, height, high - low), np.float32)
         self._valid = np.zeros((height * ending.factor, columns.count), np.bool_)
+        self._done = rows.first
         self._weights: dict[tuple[bytes, bytes], Floats] = {}
 
     def add(self, tile: Floats, known: NDArray[np.bool_], row: int, column: int) -> None:
@@ -76,11 +77,26 @@ class Sheet:
             self._weights[key] = down[:, np.newaxis] * across
         return self._weights[key]
 
-    def stored(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Return finished rows of the raster as they are stored, (channels, rows, width); `last` is not one of them.
+    def end_row(self, row: int) -> NDArray[np.uint8]:
+        """Return what all tiles of a row have finished, as it is stored, (channels, rows, width), and go to the next.
 
-        They are to be scrolled away next.
+        It follows what earlier rows finished; there may be no row in it.
+
+        Args:
+            row: Number of the row of tiles from top to bottom: the present one.
         """
+        first, is_last = self._done, row + 1 == len(self._rows.cells)
+        end = self._rows.first + self._rows.count
+        self._done = end if is_last else max(first, self._rows.finished(self._rows.cells[row + 1]))
+        stored = self._stored(first, self._done)
+        if not is_last:
+            self._scroll_to(row + 1)
+        return stored
+
+    def _stored(self, first: int, last: int) -> NDArray[np.uint8]:
+        """Return finished rows of the raster as they are stored; `last` is not one of them."""
+        if first == last:
+            return np.zeros((0, 0, self._columns.count), np.uint8)
         rows, columns = self._rows, self._columns
         low, high = _inside(rows, first, last - first)
         # Beyond the raster's edges its cells go on as they are there.
@@ -93,7 +109,7 @@ class Sheet:
         down, across = _run(rows, first, last - first), _run(columns, columns.first, columns.count)
         return self._ending.stored(cells, down, across, valid)
 
-    def scroll_to(self, row: int) -> None:
+    def _scroll_to(self, row: int) -> None:
         """Move down to a row of tiles, by its number; cells and pixels that come in at the bottom are empty."""
         cells = self._rows.cells[row] - self._above - self._top
         self._top += cells

@@ -169,20 +169,15 @@ def _stored_rows(job: _Job, bands: int, progress: Progress) -> Generator[NDArray
     tiled, ending = job.tiled, job.ending(bands)
     columns, rows = tiled.axes(ending.factor)
     sheet = Sheet(len(tiled.facts.channels), rows, columns, ending)
-    done = rows.first
     results = tile_results(tiled, columns, rows, job.predict, job.predictor.requests, progress)
     with closing(results) as tiles:
         for row in range(len(rows.cells)):
             for column in range(len(columns.cells)):
                 if (tile := next(tiles)) is not None:
                     sheet.add(*tile, row, column)
-            is_last = row + 1 == len(rows.cells)
-            finished = rows.first + rows.count if is_last else rows.finished(rows.cells[row + 1])
-            if finished > done:
-                yield sheet.stored(done, finished)
-                done = finished
-            if not is_last:
-                sheet.scroll_to(row + 1)
+            stored = sheet.end_row(row)
+            if stored.shape[1]:
+                yield stored
 
 
 def _bands_of(facts: ModelFacts) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -13,24 +13,25 @@ from building_segmenter.rasters.tiles import tile_axis
 TILE, OVERLAP = 16, 0.25
 
 
-def blended(field, known, rows, columns, ending):
-    """Blend tiles that are cut from a field of cells (rows, columns, channels); return what is stored of all."""
-    sheet = Sheet(field.shape[2], rows, columns, ending)
-    parts, done = [], rows.first
+def blended(tile_at, channels, known, rows, columns, ending):
+    """Blend tiles; return what is stored of all.
+
+    Args:
+        tile_at: Returns a tile (rows, columns, channels) by its first row and column of cells.
+    """
+    sheet, parts = Sheet(channels, rows, columns, ending), []
     for row, down in enumerate(rows.cells):
         top, height = rows.pixels(row)
         for column, across in enumerate(columns.cells):
             left, width = columns.pixels(column)
-            tile = field[down : down + rows.tile_cells, across : across + columns.tile_cells].copy()
-            sheet.add(tile, known[top : top + height, left : left + width], row, column)
-        is_last = row + 1 == len(rows.cells)
-        finished = rows.first + rows.count if is_last else rows.finished(rows.cells[row + 1])
-        if finished > done:
-            parts.append(sheet.stored(done, finished))
-        done = max(done, finished)
-        if not is_last:
-            sheet.scroll_to(row + 1)
-    return np.concatenate(parts, axis=1)
+            sheet.add(tile_at(down, across).copy(), known[top : top + height, left : left + width], row, column)
+        parts.append(sheet.end_row(row))
+    return np.concatenate([part for part in parts if part.shape[1]], axis=1)
+
+
+def cut_from(field, rows, columns):
+    """Return what cuts tiles from a field of cells (rows, columns, channels)."""
+    return lambda down, across: field[down : down + rows.tile_cells, across : across + columns.tile_cells]
 
 
 def drawn_axis(data, factor):
@@ -49,7 +50,7 @@ def test_tiles_of_one_field_blend_to_the_field(data):
     field = rng.random((rows.size, columns.size, 3), np.float32)
     known = rng.random(field.shape[:2]) < 0.8
 
-    stored = blended(field, known, rows, columns, OfProbabilities(1))
+    stored = blended(cut_from(field, rows, columns), 3, known, rows, columns, OfProbabilities(1))
 
     here = np.s_[rows.first : rows.first + rows.count, columns.first : columns.first + columns.count]
     expected = np.stack([quantized(field[here][..., channel], known[here]) for channel in (1, 2)])
@@ -68,7 +69,8 @@ def test_tiles_of_one_field_of_logits_end_as_the_whole_field_does(data):
     field = rng.normal(0, 3, (rows.cell_count, columns.cell_count, 3)).astype(np.float32)
     known = rng.random((rows.size, columns.size)) < 0.8
 
-    stored = blended(field, known, rows, columns, OfLogits(factor, 1, shared=shared))
+    ending = OfLogits(factor, 1, shared=shared)
+    stored = blended(cut_from(field, rows, columns), 3, known, rows, columns, ending)
 
     large = np.asarray(keras.layers.UpSampling2D(factor, interpolation="bilinear")(field[None]))[0].astype(np.float64)
     whole = np.exp(large) / np.exp(large).sum(axis=2, keepdims=True) if shared else 1 / (1 + np.exp(-large))
@@ -95,19 +97,10 @@ def test_a_part_of_a_raster_gets_the_bytes_of_the_whole(data):
     # Tiles of their own, as a network gives them: no two agree on a cell.
     tiles = rng.random((whole.cell_count, whole.tile_cells, columns.cell_count, 1), np.float32)
 
+    known = np.ones((size, columns.size), bool)
+
     def stored(axis):
-        sheet, parts, done = Sheet(1, axis, columns, ending), [], axis.first
-        for row, cell in enumerate(axis.cells):
-            known = np.ones((axis.pixels(row)[1], columns.size), bool)
-            sheet.add(tiles[cell].copy(), known, row, 0)
-            is_last = row + 1 == len(axis.cells)
-            finished = axis.first + axis.count if is_last else axis.finished(axis.cells[row + 1])
-            if finished > done:
-                parts.append(sheet.stored(done, finished))
-                done = finished
-            if not is_last:
-                sheet.scroll_to(row + 1)
-        return np.concatenate(parts, axis=1)
+        return blended(lambda down, across: tiles[down], 1, known, axis, columns, ending)
 
     assert stored(rows).tobytes() == stored(whole)[:, first : first + count].tobytes()
 
@@ -140,6 +133,6 @@ def test_a_pixel_that_no_tile_knows_is_nodata():
     known = np.zeros((16, 16), bool)
     known[3, 5] = True
     sheet.add(np.zeros((4, 4, 1), np.float32), known, 0, 0)
-    stored = sheet.stored(0, 8)
+    stored = sheet.end_row(0)
     assert stored[0, 3, 5] == 127
     assert (stored != NODATA).sum() == 1
