@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import sys
 from building_segmenter import engine, tasks
@@ -23,9 +25,11 @@ print(keras.backend.backend())
 """
 
 
-def test_training_finds_tensorflow_after_chips_were_cut(tmp_path):
+@pytest.mark.parametrize(("wish", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_training_finds_tensorflow_after_chips_were_cut_with_onednn_unless_told(tmp_path, wish, used):
     # Cutting chips keeps TensorFlow from being loaded in passing.
     root = Path(__file__).resolve().parent.parent
-    words = [sys.executable, "-c", SCRIPT]
-    run = subprocess.run(words, cwd=tmp_path, env={"PYTHONPATH": str(root), "PATH": ""}, capture_output=True, text=True)
+    words, environment = [sys.executable, "-c", SCRIPT], {"PYTHONPATH": str(root), "PATH": ""} | wish
+    run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.stdout.split() == ["input-not-found", "input-not-found", "tensorflow"], run.stderr[-2000:]
+    assert ("oneDNN custom operations are on" in run.stderr) is used
