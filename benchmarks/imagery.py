@@ -39,8 +39,12 @@ Image = NDArray[np.uint8]
 
 def shipped_facts() -> ModelFacts:
     """Return the facts of the shipped model."""
+    return facts_of(default_model_path())
+
+
+def facts_of(model: Path) -> ModelFacts:
+    """Return the facts of a model of *Train model*."""
     # Not by `model_file`, which imports Keras before the first task has chosen its backend.
-    model = default_model_path()
     with safety.open_archive(model) as archive:
         return item_to_facts(safety.read_json(archive, "mlm.json", str(model)), str(model))
 

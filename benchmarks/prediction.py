@@ -47,10 +47,10 @@ class Prediction:
 def predicted(
     options: argparse.Namespace, image: Path, output: Path, precision: str, extent: Extent | None = None
 ) -> Prediction:
-    """Run the task *Segment raster* with the shipped model.
+    """Run the task *Segment raster*.
 
     Args:
-        options: Has `threads`.
+        options: Has `threads`, and `model`: a file, or None for the shipped one.
         image: Raster.
         output: GeoTIFF to write.
         precision: Of the network.
@@ -60,6 +60,7 @@ def predicted(
     task = tasks.SegmentRaster(
         input=str(image),
         output=str(output),
+        model=str(options.model) if options.model else None,
         overlap=OVERLAP,
         inference_precision=precision,
         threads=options.threads,

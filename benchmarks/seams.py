@@ -10,7 +10,7 @@ halves   A raster cut in two, across and upright, at an odd pixel: the VRT of th
          last tile before the cut it cannot see what the whole sees.
 shift    The raster moved on the map by half a stride, so that its tiles begin elsewhere on the same pixels; half a
          stride is a multiple of the network's stride, and pixels are read alike. How much of the mask changes, near the
-         tile lines and elsewhere; with the shipped model at its native pixel.
+         tile lines and elsewhere; at the model's native pixel, the shipped one unless another is named.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import seams_blocks, seams_halves, seams_shift
-from benchmarks.imagery import UNSEEN
+from benchmarks.imagery import UNSEEN, facts_of, shipped_facts
 
 PARTS: dict[str, Callable[[argparse.Namespace, Path], bool]] = {
     "blocks": seams_blocks.run,
@@ -38,13 +38,21 @@ def main() -> None:
     parser.add_argument("--blocks", nargs="+", default=UNSEEN, metavar="SITE:NUMBER", help="imagery it is made of")
     parser.add_argument("--images", nargs="*", metavar="SITE:NUMBER", help="whole blocks of imagery to shift besides")
     parser.add_argument("--precision", nargs="+", choices=("auto", "f32", "bf16"), default=["auto", "f32"])
+    parser.add_argument("--model", type=Path, help="not the shipped one, but one of its ground pixel and tile size")
     parser.add_argument("--threads", type=int, default=2, help="processor threads")
     options = parser.parse_args()
+    if options.model and not _is_like_the_shipped(options.model):
+        parser.error(f"{options.model} has another ground pixel or tile size than the shipped model.")
     if options.images is None:
         options.images = seams_shift.LARGE
     with tempfile.TemporaryDirectory() as folder:
         kept = [PARTS[part](options, Path(folder)) for part in options.part]
     sys.exit(0 if all(kept) else 1)
+
+
+def _is_like_the_shipped(model: Path) -> bool:
+    given, shipped = facts_of(model), shipped_facts()
+    return (given.gsd, given.tile_size) == (shipped.gsd, shipped.tile_size)
 
 
 if __name__ == "__main__":

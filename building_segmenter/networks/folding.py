@@ -13,6 +13,7 @@ _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _WITH_FORMAT = (
     *_CONVOLUTIONS,
     layers.MaxPooling2D,
+    layers.AveragePooling2D,
     layers.ZeroPadding2D,
     layers.UpSampling2D,
     layers.GlobalAveragePooling2D,

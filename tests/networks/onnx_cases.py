@@ -63,6 +63,12 @@ def poolings(image):
 
 
 @case
+def means_of_surroundings(image):
+    x = layers.AveragePooling2D((15, 1), 1, "same")(image)
+    return layers.AveragePooling2D((1, 99), 1, "same")(x)
+
+
+@case
 def pooled_features(image):
     x = layers.Conv2D(4, 1)(image)
     weights = layers.Activation("sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))

@@ -96,6 +96,11 @@ def networks():
     yield keras.Model(image, layers.Softmax()(layers.BatchNormalization()(layers.Conv2D(4, 1)(image))))
     soft = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 1)(image)))
     yield keras.Model(image, layers.Activation("softmax")(soft))
+    # A mean of the surroundings; at the border, of what lies inside.
+    features = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    rows = layers.AveragePooling2D((5, 1), 1, "same")(features)
+    means = layers.AveragePooling2D((1, 99), 1, "same")(rows)
+    yield keras.Model(image, layers.Add()([features, means]))
     # Bands with scales of their own, and an offset that they share.
     scaled = layers.Rescaling([1.0, 2.0, 3.0], [0.5, 0.5, 0.5])(image)
     yield keras.Model(image, layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(scaled)))
