@@ -4,14 +4,15 @@ usage: python -m benchmarks.train [--crop 384] [--batch 8] [--chips 128] [--quic
 
 `train` reads, turns, warps and recolours its chips, keeps a moving average of the weights and is deterministic. `fit`
 gets arrays that are cropped already and lie in memory, and the same logits, loss and AdamW, all layers; once as Keras
-compiles by default, once without XLA. Each lives in a process of its own and works an epoch at a time in turn; the
-first epoch, in which functions are traced, is not counted. Validation is not counted either. Processor time per chip
-tells how much other programs disturbed the speeds.
+compiles by default, once without XLA. All have oneDNN, which the engine turns on where TensorFlow does not. Each lives
+in a process of its own and works an epoch at a time in turn; the first epoch, in which functions are traced, is not
+counted. Validation is not counted either. Processor time per chip tells how much other programs disturbed the speeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def main() -> None:
 
 def measure(chosen: argparse.Namespace) -> None:
     crop = 128 if chosen.quick else chosen.crop
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with tempfile.TemporaryDirectory() as folder:
         draw_chips(Path(folder) / "chips", chosen.chips)
         words = [sys.executable, "-m", "benchmarks.train", "--folder", folder, "--crop", str(crop)]
