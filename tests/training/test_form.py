@@ -35,5 +35,9 @@ def test_form_calculates_the_same(arrays, network, part):
     largest = np.abs(expected).max()
     assert largest > 0.1
     assert expected.std() > 0
-    # Sixteen bits are rounded at other places.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=largest * (0.02 if network == "sixteen-bits" else 1e-5))
+    bound = largest * 1e-5
+    if network == "sixteen-bits":
+        # They are rounded at other places. Processors that lack them round sums on the way, too, by which the network
+        # as it is, itself, is further from float32.
+        bound = max(largest * 0.02, np.abs(expected - arrays[f"convolutions/as-is/{part}"]).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
