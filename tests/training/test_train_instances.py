@@ -56,7 +56,7 @@ def test_losses_fall_and_are_told_one_by_one(runs, folder):
     assert [row["phase"] for row in rows] == ["heads", "all"]
     # More regions are objects as proposals get better, so the losses of boxes may rise at first. The mask loss of six
     # training steps is of other regions in each epoch, and hardly falls from one to the next; on validation it does.
-    for name in ("loss", "rpn_class_loss", "val_rpn_class_loss", "val_mrcnn_mask_loss"):
+    for name in ("loss", "rpn_class_loss", "val_loss", "val_rpn_class_loss", "val_mrcnn_mask_loss"):
         assert float(rows[-1][name]) < float(rows[0][name]), name
     for row in rows:
         for prefix in ("", "val_"):
