@@ -35,9 +35,11 @@ def for_prediction(model: keras.Model) -> keras.Model:
         model: A functional network from images (batch, H, W, bands), of one input and any outputs.
 
     Returns:
-        A network with the same inputs and outputs, which must not be trained. It computes on OpenVINO only: other
-        backends cannot have channels first on a processor. Of a network with layers that are not known to work
-        so, only the batch norms are folded; a `Sequential`, or one with several inputs, is returned as it is.
+        A network with the same inputs and outputs, which must not be trained. It computes on the OpenVINO backend
+        only: TensorFlow's takes the biases of channels for those of columns where there are as many columns as
+        channels (`add` in Keras 3.15), and so computes, and exports, something else. Of a network with layers that
+        are not known to work with channels first, only the batch norms are folded; a `Sequential`, or one with
+        several inputs, is returned as it is.
     """
     if isinstance(model, keras.Sequential) or len(model.inputs) != 1:
         return model
