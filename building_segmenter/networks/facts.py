@@ -7,6 +7,7 @@ The file is a STAC item with the properties of the Machine Learning Model extens
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -191,6 +192,11 @@ def item_to_facts(item: Any, source: str) -> ModelFacts:
         raise _incomplete(source, f"a well-formed value ({error!r})") from error
     _check(facts, source)
     return facts
+
+
+def this_moment() -> str:
+    """Return the date and time as `created` tells them."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def with_card(facts: ModelFacts, **changes: Any) -> ModelFacts:

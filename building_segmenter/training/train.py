@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import keras
 import numpy as np
 
 from building_segmenter import __version__, tasks
-from building_segmenter.networks.facts import UNUSED_THRESHOLD, ModelFacts
+from building_segmenter.networks.facts import UNUSED_THRESHOLD, ModelFacts, this_moment
 from building_segmenter.networks.model_file import read_facts, write_model
 from building_segmenter.progress import Progress
 from building_segmenter.reports.classes import ClassFigures
@@ -121,7 +120,7 @@ def _facts(
         channels=start.channels,
         classes=run.targets.classes or tuple(dict(one) for one in data.datasets[0].classes),
         threshold=threshold,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created=this_moment(),
         metrics={name: round(value, 4) for name, value in summary.items()},
         training=training_record(options, data, told),
         pretrained_source=start.source,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from building_segmenter import __version__
 from building_segmenter.errors import BuildingSegmenterError, InvalidParameterError, ModelError
-from building_segmenter.networks.facts import BandFacts, ModelFacts
+from building_segmenter.networks.facts import BandFacts, ModelFacts, this_moment
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.model_file import load_network, read_facts, write_model
 
@@ -81,7 +80,7 @@ def facts_of(config: Config, gsd: float, classes: Sequence[str], name: str) -> M
         channels=tuple(classes),
         classes=tuple({"value": value, "name": str(one)} for value, one in enumerate(classes, 1)),
         threshold=config.DETECTION_MIN_CONFIDENCE,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created=this_moment(),
         engine_version=__version__,
         framework_version=version("keras"),
     )

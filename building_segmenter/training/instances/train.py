@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import keras
 import numpy as np
 
 from building_segmenter import __version__, tasks
-from building_segmenter.networks.facts import ModelFacts
+from building_segmenter.networks.facts import ModelFacts, this_moment
 from building_segmenter.networks.mask_rcnn.config import Config
 from building_segmenter.networks.mask_rcnn.model_file import write_mask_rcnn
 from building_segmenter.progress import Progress
@@ -77,7 +76,7 @@ def _facts(options: tasks.TrainModel, data: TrainingData, run: InstanceRun, outc
         channels=run.classes,
         classes=run.targets.classes or ({"value": 1, "name": run.classes[0]},),
         threshold=threshold,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created=this_moment(),
         metrics={name: round(value, 4) for name, value in metrics.items()},
         training=training_record(options, data, told),
         pretrained_source=start.source,
