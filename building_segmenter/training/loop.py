@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from building_segmenter.networks import backbones
 from building_segmenter.networks.deeplabv3plus import OUTPUT_STRIDE, with_logits
-from building_segmenter.networks.facts import Activation
 from building_segmenter.progress import Progress
 from building_segmenter.training.evaluation import Evaluation
 from building_segmenter.training.form import training_form
-from building_segmenter.training.losses import mean_overlap, measures_of
+from building_segmenter.training.losses import Measures, mean_overlap
 from building_segmenter.training.schedule import averaging_momentum, learning_rate_at
 
 _WEIGHT_DECAY = 0.02
@@ -93,14 +92,12 @@ class Trainer:
         model: Network to train, from `build_deeplabv3plus`.
         averaged: Another of the same shape; it is the result.
         plan: How long and how fast.
-        activation: What the networks end in; with `softmax` the labels are numbers of channels.
+        measures: The loss of a batch, and the counts of its running IoU.
     """
 
-    def __init__(
-        self, model: keras.Model, averaged: keras.Model, plan: Plan, activation: Activation = "sigmoid"
-    ) -> None:
+    def __init__(self, model: keras.Model, averaged: keras.Model, plan: Plan, measures: Measures) -> None:
         self.averaged, self.plan, self._model = averaged, plan, model
-        self._loss_of, self._overlap_of = measures_of(activation)
+        self._loss_of, self._overlap_of = measures
         averaged.set_weights(model.get_weights())
         trunk = {id(weight) for layer in backbones.backbone_layers(model) for weight in layer.trainable_weights}
         self._heads = [weight for weight in model.trainable_weights if id(weight) not in trunk]

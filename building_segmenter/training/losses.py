@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,11 +15,26 @@ _CONTACT_WEIGHT = 0.2
 _CONTACT_POSITIVE_WEIGHT = 5.0
 
 
-def measures_of(activation: Activation) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], tuple[Any, Any]]]:
-    """Return the loss and the overlap counts that go with what a network ends in."""
+class Measures(NamedTuple):
+    """What a batch is judged by.
+
+    Args:
+        loss: Returns the loss, given what the pixels are (batch, H, W, channels) and logits of that shape.
+        overlap: Returns the pixels in both and in either of truth and prediction, given the same.
+    """
+
+    loss: Callable[[Any, Any], Any]
+    overlap: Callable[[Any, Any], tuple[Any, Any]]
+
+
+def measures_of(activation: Activation) -> Measures:
+    """Return the loss and the overlap counts that go with what a network ends in.
+
+    With `softmax` the labels are numbers of channels.
+    """
     if activation == "softmax":
-        return class_loss, class_overlap_counts
-    return segmentation_loss, overlap_counts
+        return Measures(class_loss, class_overlap_counts)
+    return Measures(segmentation_loss, overlap_counts)
 
 
 def segmentation_loss(target: Any, logits: Any) -> Any:

@@ -20,6 +20,7 @@ from building_segmenter.training.diary import Diary
 from building_segmenter.training.evaluation import Evaluation, evaluate
 from building_segmenter.training.initial import initial_networks
 from building_segmenter.training.loop import Outcome, Plan, Trainer
+from building_segmenter.training.losses import measures_of
 from building_segmenter.training.memory import available_bytes, check_memory, peak_bytes
 from building_segmenter.training.pipeline import ChipStore, epoch_batches, find_shown
 from building_segmenter.training.sampling import Kinds, kinds_of
@@ -71,7 +72,7 @@ class Run:
             options.patience,
             start.backbone_share,
         )
-        self.trainer = Trainer(start.model, start.averaged, plan, self.targets.activation)
+        self.trainer = Trainer(start.model, start.averaged, plan, measures_of(self.targets.activation))
         self.initial_iou: float | None = None
 
     def train(self, diary: Diary) -> Outcome:
