@@ -1,6 +1,6 @@
 # Building Segmenter. `make demo` shows it, `make test` tests it; both do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint package install lock train-default-model measure-default-model clean
+.PHONY: help setup demo test test-full lint package install lock train-default-model teach-default-model measure-default-model clean
 
 SHELL := /bin/bash
 ENGINE := .venv/bin/python
@@ -73,6 +73,13 @@ train-default-model: .venv/.made ## Train the shipped model from DATA=folder wit
 	$(ENGINE) -m tools.default_model.train --data "$(or $(DATA),../shared/data)" \
 		--backbone "$(or $(BACKBONE),../shared/weights/mobilenetv2_1.0_160_notop.weights.h5)" \
 		$(if $(LEAVE_OUT),--leave-out $(LEAVE_OUT))
+
+TEACH := $(ENGINE) -m tools.default_model.teaching --data "$(or $(DATA),../shared/data)" --earlier "$(EARLIER)"
+
+teach-default-model: .venv/.made ## Make the shipped model of EARLIER=model, which has a wider pyramid and teaches it on DATA=folder
+	$(TEACH) --output build/default-model/taught/model.keras
+	$(TEACH) --begin build/default-model/taught/model.keras --contacts 8 --contact-shift 0.25 --learning-rate 0.0002 \
+		--epochs 10 --seeds 11
 
 measure-default-model: .venv/.made ## Measure the shipped model on the validation blocks of DATA=folder (LEFT_OUT="town=model ..." for towns left out)
 	$(ENGINE) -m tools.default_model.measure --data "$(or $(DATA),../shared/data)" \

@@ -17,7 +17,10 @@ from building_segmenter.networks import backbones
 OUTPUT_STRIDE = 16
 """Input height and width must be multiples of this many pixels; the larger of the two output strides there are."""
 
-_ATROUS_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+_ATROUS_RATES = {16: (2, 4, 6), 8: (4, 8, 12)}
+_POOLING_WINDOW = {16: 23, 8: 45}
+"""Side of the square that the pooled features are a mean of, in features: about 370 px."""
+
 _LOW_LEVEL_STRIDE = 4
 _LOW_LEVEL_FILTERS = 48
 _LOGITS = "logits"
@@ -57,7 +60,7 @@ def build_deeplabv3plus(
     """
     trunk = backbones.build_backbone(backbone, bands, scale, offset, output_stride)
     low_level, features = trunk.outputs
-    pyramid = _atrous_pyramid(features, aspp_filters, decoder_filters, _ATROUS_RATES[output_stride])
+    pyramid = _atrous_pyramid(features, aspp_filters, decoder_filters, output_stride)
     decoded = _decoder(low_level, pyramid, decoder_filters, output_stride // _LOW_LEVEL_STRIDE)
     # Behind the last batch norm: before one it would shift the variance between training and use.
     decoded = layers.Dropout(dropout, name="decoder_dropout")(decoded)
@@ -73,18 +76,23 @@ def with_logits(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer("upsampled_logits").output, name="logits_model")
 
 
-def _atrous_pyramid(features: Any, filters: int, out_filters: int, rates: Sequence[int]) -> Any:
+def _atrous_pyramid(features: Any, filters: int, out_filters: int, output_stride: int) -> Any:
+    # The paper's rates (6, 12 and 18 at output stride 16) and its mean of the whole image are made for photographs. An
+    # orthophoto has no frame: in tiles of 512 px they reach beyond the tile from most pixels, and what they add then
+    # tells where the tile begins. Thirds of the rates, and means of the surroundings (as DeepLab's own code has them
+    # for crops), halve what changes when tiles begin elsewhere: see benchmarks/README.md.
     branches = [_conv(features, filters, "aspp_1x1")]
-    branches += [_separable(features, filters, f"aspp_rate{rate}", rate) for rate in rates]
-    joined = layers.Concatenate(name="aspp_concat")(branches)
-    local = layers.Conv2D(out_filters, 1, use_bias=False, name="aspp_project")(joined)
-    # The paper concatenates the pooled features, spread over the plane, before the 1x1 projection. The projection
-    # is linear, so adding their own projection gives the same family of functions, and needs no size at run time.
-    # A batch norm over one value an image would be noise: the pooled branch has a bias instead.
-    pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool")(features)
-    pooled = layers.Conv2D(filters, 1, activation="relu", name="aspp_pool_conv")(pooled)
-    pooled = layers.Conv2D(out_filters, 1, use_bias=False, name="aspp_pool_project")(pooled)
-    return _norm_relu(layers.Add(name="aspp_add")([local, pooled]), "aspp_project")
+    branches += [_separable(features, filters, f"aspp_rate{rate}", rate) for rate in _ATROUS_RATES[output_stride]]
+    branches.append(_surroundings(features, filters, _POOLING_WINDOW[output_stride]))
+    return _conv(layers.Concatenate(name="aspp_concat")(branches), out_filters, "aspp_project")
+
+
+def _surroundings(features: Any, filters: int, window: int) -> Any:
+    # The mean of a square, in two passes; at the border, of its part inside. A batch norm of values that hardly vary
+    # within an image would be noise: there is a bias instead.
+    for axis, size in (("rows", (window, 1)), ("columns", (1, window))):
+        features = layers.AveragePooling2D(size, strides=1, padding="same", name=f"aspp_pool_{axis}")(features)
+    return layers.Conv2D(filters, 1, activation="relu", name="aspp_pool_conv")(features)
 
 
 def _decoder(low_level: Any, pyramid: Any, filters: int, factor: int) -> Any:

@@ -13,8 +13,13 @@ from building_segmenter.networks.deeplabv3plus import build_deeplabv3plus
 PRETRAINED = Path(__file__).parents[3] / "shared/weights/mobilenetv2_1.0_160_notop.weights.h5"
 
 
-def small(bands=3, channels=2):
-    return build_deeplabv3plus(bands, channels, [1 / 127.5] * bands, [-1.0] * bands, aspp_filters=8, decoder_filters=8)
+def small(bands=3, channels=2, **options):
+    scaling = [1 / 127.5] * bands, [-1.0] * bands
+    return build_deeplabv3plus(bands, channels, *scaling, aspp_filters=8, decoder_filters=8, **options)
+
+
+def answer(network, values):
+    return keras.ops.convert_to_numpy(network(values))[0]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +54,31 @@ def test_pyramid_lies_at_stride_16_and_the_decoder_at_stride_4(network):
         part = keras.Model(network.input, network.get_layer(name).output)
         return part.compute_output_shape((1, 256, 256, 3))[1]
 
-    assert side_at("aspp_add") == 256 // 16
+    assert side_at("aspp_concat") == 256 // 16
     assert side_at("logits") == 256 // 4
+
+
+@pytest.mark.parametrize(("output_stride", "reach"), [(16, 11), (8, 22)])
+def test_a_pixel_of_the_pyramid_knows_its_surroundings_and_nothing_beyond(output_stride, reach):
+    network = small(output_stride=output_stride)
+    features = network.get_layer("aspp_1x1").input
+    pyramid = keras.Model(features, network.get_layer("aspp_project_relu").output)
+    before = np.random.default_rng(0).normal(size=(1, 60, 60, features.shape[-1])).astype("float32")
+    after = before.copy()
+    after[0, 30, 30] += 100.0
+    changed = np.abs(answer(pyramid, after) - answer(pyramid, before)).max(axis=-1) > 1e-4
+    rows, columns = np.nonzero(changed)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (30 - reach, 30 + reach) * 2
+
+
+def test_surroundings_are_the_mean_of_what_lies_inside_the_image(network):
+    features = network.get_layer("aspp_1x1").input
+    pooled = keras.Model(features, network.get_layer("aspp_pool_columns").output)
+    values = np.random.default_rng(0).normal(size=(1, 30, 13, features.shape[-1])).astype("float32")
+    found = answer(pooled, values)
+    for row, column in ((0, 0), (3, 12), (15, 6), (29, 0)):
+        inside = values[0, max(row - 11, 0) : row + 12, max(column - 11, 0) : column + 12]
+        np.testing.assert_allclose(found[row, column], inside.mean(axis=(0, 1)), atol=1e-5)
 
 
 def test_softmax_makes_the_channels_share_one():

@@ -26,10 +26,11 @@ from tools.default_model.blocks import ROOT, TOWNS, WORK, Block, blocks_without,
 
 MODELS = ROOT / "models"
 GSD = 0.15
-SCENE_PX = 1280
+SCENES, SCENE_PX = 4, 1280
 TUNING_RATE = 0.0005
 THRESHOLD = 0.55
 """Between 0.6, which validation chips of towns that were seen ask for, and the 0.2 to 0.45 of unseen towns."""
+TITLE = "Buildings, DeepLabV3+ MobileNetV2"
 CREDITS = (
     "building outlines © OpenStreetMap contributors (ODbL 1.0); imagery © contributors of the Open Imagery Network"
     " through OpenAerialMap (CC BY 4.0)"
@@ -42,15 +43,13 @@ def main() -> None:
     chosen = parsed()
     trained, output = outputs_of(chosen.output, chosen.leave_out, chosen.work)
     trained.parent.mkdir(parents=True, exist_ok=True)
-    datasets = [chips_of(block, chosen.data, chosen.work) for block in blocks_without(chosen.leave_out)]
-    datasets += [chips_of_scene(seed, chosen.work) for seed in range(1, chosen.scenes + 1)]
+    datasets = chips_of_all(chosen.data, chosen.work, chosen.leave_out, chosen.scenes)
     first = training_of(datasets, trained, chosen)
     trainings = [first, *(tuning_of(first, seed, chosen.tuning_epochs) for seed in range(2, 2 + chosen.tunings))]
     with TerminalSink() as sink:
         for options in trainings:
             print(engine.run(options, Progress(sink)))
-    judges = [chosen.work / block.name for block in blocks_without(chosen.leave_out) if block.validates]
-    finish([Path(options.output) for options in trainings], judges, output)
+    finish([Path(options.output) for options in trainings], judges_of(chosen.leave_out, chosen.work), output)
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -60,7 +59,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--backbone", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--leave-out", choices=TOWNS, help="train without this town, to measure the model there")
-    parser.add_argument("--scenes", type=int, default=4, help="drawn scenes to train on, too")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="drawn scenes to train on, too")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--tunings", type=int, default=3, help="times to go on from the first training")
     parser.add_argument("--tuning-epochs", type=int, default=7)
@@ -87,6 +86,17 @@ def outputs_of(output: Path | None, leave_out: str | None, work: Path) -> tuple[
     if final.resolve().is_relative_to(MODELS.resolve()):
         raise ValueError(f"a model without {leave_out} is for measuring: it does not belong into {MODELS}")
     return trained, final
+
+
+def chips_of_all(data: Path, work: Path, leave_out: str | None = None, scenes: int = SCENES) -> list[str]:
+    """Return the folders of chips of all blocks but a town's, and of drawn scenes, made unless they are there."""
+    blocks = [chips_of(block, data, work) for block in blocks_without(leave_out)]
+    return blocks + [chips_of_scene(seed, work) for seed in range(1, scenes + 1)]
+
+
+def judges_of(leave_out: str | None, work: Path) -> list[Path]:
+    """Return the folders of chips that choose between models."""
+    return [work / block.name for block in blocks_without(leave_out) if block.validates]
 
 
 def chips_of(block: Block, data: Path, work: Path) -> str:
@@ -158,23 +168,23 @@ def tuning_of(first: tasks.TrainModel, seed: int, epochs: int) -> tasks.TrainMod
     )
 
 
-def finish(trained: Sequence[Path], judges: Sequence[Path], output: Path) -> None:
+def finish(
+    trained: Sequence[Path],
+    judges: Sequence[Path],
+    output: Path,
+    threshold: float = THRESHOLD,
+    histories: str = "training",
+) -> None:
     """Put the mean of trained models with the card's facts in its place, with their histories beside it."""
     from building_segmenter.networks.facts import with_card
     from building_segmenter.networks.model_file import save_model
 
-    model, facts = averaged(trained, THRESHOLD, judges)
-    facts = with_card(
-        facts,
-        name="Buildings, DeepLabV3+ MobileNetV2",
-        credits=CREDITS,
-        licence="CC-BY-4.0",
-        pretrained_source=BACKBONE,
-    )
+    model, facts = averaged(trained, threshold, judges)
+    facts = with_card(facts, name=TITLE, credits=CREDITS, licence="CC-BY-4.0", pretrained_source=BACKBONE)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, facts, output)
     for number, part in enumerate(trained, start=1):
-        shutil.copyfile(part.with_suffix(".csv"), output.with_name(f"training-{number}.csv"))
+        shutil.copyfile(part.with_suffix(".csv"), output.with_name(f"{histories}-{number}.csv"))
     print(output)
 
 
