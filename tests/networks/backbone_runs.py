@@ -21,6 +21,7 @@ MODULES = {"mobilenetv2": "mobilenet_v2", "xception": "xception", "resnet50": "r
 
 def main(folder, names):
     for name in names:
+        keras.utils.set_random_seed(3)
         if "=" in name:
             name, _, weights = name.partition("=")
             reference = backbones.BACKBONES[name].build(weights=None, input_shape=(None, None, 3))

@@ -9,6 +9,7 @@ from building_segmenter.networks.model_file import load_model
 from building_segmenter.progress import Progress
 from building_segmenter.training.loop import Plan
 from tools.default_model.lessons import lessons_of
+from tools.default_model.narrowing import narrowed
 from tools.default_model.teaching import disagreement, raise_contacts, taught, told
 
 KEPT, LEARNED = "decoder_2_pointwise_bn", "logits"
@@ -16,8 +17,12 @@ KEPT, LEARNED = "decoder_2_pointwise_bn", "logits"
 
 def main(earlier, chips, result):
     lessons, exams = (lessons_of([chips], Path(earlier), split) for split in ("train", "validation"))
-    plan = Plan(3, 0, 10, 0.001, 3, 1.0)
-    network, facts, outcome = taught(lessons, exams, Path(earlier), plan, 1, Progress())
+    plan = Plan(3, 0, 15, 0.003, 3, 1.0)
+    begin, _ = narrowed(Path(earlier))
+    raise_contacts(begin, 1.0)  # it has something to learn
+    network, facts, outcome = taught(
+        lessons, exams, Path(earlier), plan, 1, Progress(), contacts=2.0, begin=begin.get_weights()
+    )
     batch, target = next(iter(lessons.batches(1, (9, 9))))
     before, _ = load_model(earlier)
     changed = {
@@ -35,7 +40,9 @@ def main(earlier, chips, result):
     card = told(facts, outcome, plan, 1)
     figures = {
         "losses": [row["loss"] for row in outcome.history],
-        "disagreement": float(disagreement(target, with_logits(network)(batch, training=False))),
+        "disagreement": [
+            float(disagreement(target, with_logits(one)(batch, training=False))) for one in (begin, network)
+        ],
         "kept": changed[KEPT],
         "learned": changed[LEARNED],
         "held": [layer.name for layer in network.layers if not layer.trainable],

@@ -145,7 +145,8 @@ def test_a_taught_model_says_more_of_what_the_earlier_one_says(chips, earlier, s
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     found = json.loads(result.read_text())
     assert found["losses"][2] < 0.7 * found["losses"][0]
-    assert found["disagreement"] < found["losses"][0]
+    at_first, at_last = found["disagreement"]
+    assert at_last < 0.8 * at_first
     assert found["kept"] < 1e-5  # a mean of equal weights is rounded
     assert found["held"] == []
     assert found["learned"] > 0.0

@@ -45,7 +45,10 @@ def smooth(layer):
     """Without the kinks of ReLU, on whose other side a feature may come to lie by the last digit."""
     if isinstance(layer, keras.layers.ReLU):
         return keras.layers.Activation("softplus", name=layer.name)
-    return type(layer).from_config(layer.get_config())
+    config = layer.get_config()
+    return type(layer).from_config(
+        config | {"activation": "softplus"} if config.get("activation") == "relu" else config
+    )
 
 
 def give_statistics(network):
