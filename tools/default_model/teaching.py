@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from building_segmenter.networks.model_file import load_model, save_model
 from building_segmenter.networks.shipped import NAME
 from building_segmenter.progress import Progress
 from building_segmenter.terminal import TerminalSink
-from building_segmenter.training.evaluation import Evaluation, evaluate
+from building_segmenter.training.evaluation import evaluate
 from building_segmenter.training.logs import write_history
 from building_segmenter.training.loop import Outcome, Plan, Trainer
 from building_segmenter.training.losses import Measures
@@ -50,6 +50,11 @@ def main() -> None:
     chosen.work.mkdir(parents=True, exist_ok=True)
     folders, judges = chips_of_all(chosen.data, chosen.work), judges_of(None, chosen.work)
     plan = Plan(chosen.epochs, 0, STEPS, chosen.learning_rate, chosen.epochs, 1.0)
+    options = dataclasses.asdict(plan) | {
+        "batch_size": BATCH,
+        "contacts": chosen.contacts,
+        "contact_shift": chosen.contact_shift,
+    }
     models = [chosen.work / f"taught-{seed}.keras" for seed in chosen.seeds]
     with TerminalSink() as sink:
         progress = Progress(sink)
@@ -61,9 +66,9 @@ def main() -> None:
                 lessons, exams, chosen.earlier, plan, seed, progress, chosen.contacts, begin
             )
             raise_contacts(network, chosen.contact_shift)
-            save_model(network, told(facts, outcome, plan, seed), model)
+            save_model(network, told(facts, outcome, options | {"seed": seed}), model)
             write_history(outcome.history, model.with_suffix(".csv"))
-    finish(models, judges, chosen.output, chosen.threshold, "teaching")
+    finish(models, judges, chosen.output, TAUGHT_THRESHOLD, "teaching-further" if chosen.begin else "teaching")
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -77,7 +82,6 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--contacts", type=float, default=1.0, help="weight of contacts, beside that of buildings")
     parser.add_argument("--contact-shift", type=float, default=0.0, help="what to add to the logits of contacts")
-    parser.add_argument("--threshold", type=float, default=TAUGHT_THRESHOLD)
     parser.add_argument("--begin", type=Path, help="a model that was taught before, to go on from")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="the model is the mean of one for each")
     return parser.parse_args(arguments)
@@ -122,13 +126,14 @@ def taught(
     def keep(_: Outcome) -> None:
         last[:] = averaged.get_weights()
 
-    def validate() -> Evaluation:
-        return evaluate(exams.masks(), trainer.predict)
-
-    def batches(epoch: int) -> Iterator[tuple[Any, Any]]:
-        return lessons.batches(plan.steps, (seed, epoch))
-
-    trainer.fit(batches, (), validate, progress, outcome, keep)
+    trainer.fit(
+        lambda epoch: lessons.batches(plan.steps, (seed, epoch)),
+        (),
+        lambda: evaluate(exams.masks(), trainer.predict),
+        progress,
+        outcome,
+        keep,
+    )
     averaged.set_weights(last)
     hold_norms(averaged, held=False)  # who trains it further decides anew
     return averaged, facts, outcome
@@ -153,10 +158,10 @@ def raise_contacts(network: keras.Model, shift: float) -> None:
     layer.set_weights([kernel, bias])
 
 
-def told(facts: ModelFacts, outcome: Outcome, plan: Plan, seed: int) -> ModelFacts:
+def told(facts: ModelFacts, outcome: Outcome, options: dict[str, Any]) -> ModelFacts:
     """Return the facts of the earlier model as those of the one that it taught."""
     record = {
-        "options": {**dataclasses.asdict(plan), "batch_size": BATCH, "seed": seed},
+        "options": options,
         "datasets": facts.training.get("datasets", []),
         "agreement_iou": round(float(outcome.history[-1]["val_iou"]), 4),
         "taught_by": {"created": facts.created, "metrics": facts.metrics, "training": facts.training},
